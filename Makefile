@@ -1,0 +1,38 @@
+# The front door. `make` builds; `make demo` shows it working with a real Kafka; `make check` tests everything.
+# What is missing on the machine is installed first (Debian 12 or 13, as root; otherwise it says what to run).
+PREFIX ?= /usr/local
+RELEASE := build/release
+TOOLS := $(patsubst tools/%/main.c,tool_%,$(wildcard tools/*/main.c))
+
+.PHONY: all deps configure demo check bench install clean help
+
+all: configure
+	@ninja -C $(RELEASE) csfle csfle-registry $(TOOLS)
+
+deps:
+	@scripts/install-deps build
+
+configure: deps
+	@mkdir -p build
+	@test -f $(RELEASE)/build.ninja || cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+
+demo: all
+	@scripts/install-deps demo || echo "make demo: without Java, librdkafka's test broker stands in for Kafka" >&2
+	@demo/run --tool $(RELEASE)/csfle --registry $(RELEASE)/csfle-registry
+
+check:
+	@scripts/install-deps build check demo
+	@tests/run
+
+bench: configure
+	@ninja -C $(RELEASE) >/dev/null
+	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; exit $$rc
+
+install: all
+	@DESTDIR="$(DESTDIR)" cmake --install $(RELEASE) --prefix "$(PREFIX)"
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '1,2s/^# //p' Makefile; echo "targets: all demo check bench install clean; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
