@@ -1,0 +1,80 @@
+/**
+ * Outgoing HTTP as data: a request, a reply. Whoever needs the network is a machine that asks for SEND, WAIT or NEED
+ * and is stepped again with the answer; who does the sending is somebody else's choice (curl.c, a test, a host program).
+ */
+#ifndef CSFLE_FETCH_FETCH_H
+#define CSFLE_FETCH_FETCH_H
+
+#include "core/base/buf.h"
+#include "core/base/secret.h"
+#include "core/base/world.h"
+
+/** What a machine wants next. */
+typedef enum csfle__next {
+  CSFLE__SEND, /**< send io.request, put the answer into io.reply, step again */
+  CSFLE__WAIT, /**< step again at io.wait_until_ms (monotonic) */
+  CSFLE__NEED, /**< put the content of the file or variable io.need_name into io.need_value, step again */
+  CSFLE__DONE,
+  CSFLE__FAIL  /**< err says why */
+} csfle__next;
+
+/** A request; its buffers are owned, wiped when freed (URLs and headers carry tokens). */
+typedef struct csfle__request {
+  const char *method;  /**< static text */
+  const char *purpose; /**< static text: "registry", "kms" */
+  csfle_buf   url, headers, body; /**< headers: "Name: value\r\n" lines */
+  bool        has_body;
+  uint32_t    timeout_ms; /**< of the whole exchange; 0: the transport's default */
+} csfle__request;
+
+typedef struct csfle__reply {
+  int       status;   /**< HTTP status; 0: no reply, failure says why */
+  csfle_buf headers;  /**< lines as received, or empty */
+  csfle_buf body;     /**< wiped when freed: it may hold key material */
+  char      failure[160]; /**< "connection refused": never a URL with credentials */
+} csfle__reply;
+
+enum { CSFLE__NEED_FILE, CSFLE__NEED_VARIABLE };
+
+/** Between a machine and the one who drives it. Zero state: csfle__io_init. */
+typedef struct csfle__io {
+  csfle__request request;
+  csfle__reply   reply;
+  int64_t        wait_until_ms;
+  int            need_kind;
+  const char    *need_name;   /**< borrowed from the machine */
+  csfle__secret  need_value;  /**< filled by the driver; empty with need_found false when there is none */
+  bool           need_found;
+} csfle__io;
+void csfle__io_init(csfle__io *io);
+void csfle__io_free(csfle__io *io);
+/** Empties request and reply for the next round; memory is kept. */
+void csfle__io_reset(csfle__io *io);
+
+/** Value of the header @p name (any case) in lines "Name: value\r\n"; {NULL,0} when absent. */
+csfle__bytes csfle__header(csfle__bytes lines, const char *name);
+
+/**
+ * libcurl as a csfle_transport: blocks in start. Verifies certificates and host names, follows no redirect, http and
+ * https only, replies up to max_reply_bytes. A pool of easy handles; any thread.
+ */
+typedef struct csfle__curl csfle__curl;
+typedef struct csfle__curl_options {
+  uint32_t connect_timeout_ms, timeout_ms;
+  size_t   max_reply_bytes;
+  const char *ca_file, *cert_file, *key_file, *key_password; /**< PEM; NULL: none, system trust */
+  const char *proxy;                                        /**< NULL: from the environment, as libcurl does */
+} csfle__curl_options;
+csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, csfle_error *err);
+void csfle__curl_free(csfle__curl *c);
+/** The transport to hand to csfle__send; borrowed from @p c. */
+const csfle_transport *csfle__curl_transport(csfle__curl *c);
+
+/** Sends io->request through @p t and waits for io->reply. Never fails: a missing reply is status 0 with failure. */
+void csfle__send(const csfle_transport *t, csfle__io *io);
+/** Answers a NEED from the file system (at most 1 MiB) or the environment. */
+void csfle__answer_need(csfle__io *io);
+/** Sleeps until io->wait_until_ms. */
+void csfle__answer_wait(const csfle__clock *clock, csfle__io *io);
+
+#endif

@@ -1,0 +1,54 @@
+/**
+ * A KMS driver: wraps and unwraps key material under one key. It builds requests and parses replies and does no I/O
+ * itself; a credential is one more round of step. One file and one line in drivers.def a driver.
+ */
+#ifndef CSFLE_KMS_DRIVER_H
+#define CSFLE_KMS_DRIVER_H
+
+#include "core/fetch/fetch.h"
+
+/** Driver properties: name to value, NULL when unset ("secret"). The value is borrowed for the call. */
+typedef struct csfle__kms_props {
+  const char *(*get)(void *opaque, const char *name);
+  void *opaque;
+} csfle__kms_props;
+
+typedef struct csfle__kms csfle__kms; /**< one open key; the driver's own struct begins with struct csfle__kms */
+
+/** One wrap or unwrap under way. Made by csfle__kms_call_init; machine state is the driver's. */
+typedef struct csfle__kms_call {
+  bool          unwrap;
+  csfle__bytes  in;    /**< borrowed until DONE or FAIL: key material, or wrapped bytes */
+  csfle__secret out;   /**< the result; owned */
+  csfle__io     io;
+  int           state; /**< the driver's, 0 at first */
+  int64_t       now_ms; /**< wall clock, set by the caller before each step */
+} csfle__kms_call;
+void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in);
+void csfle__kms_call_free(csfle__kms_call *c);
+
+typedef struct csfle__kms_driver {
+  const char *type; /**< the value of encrypt.kms.type: "local-kms" */
+  /** Reads what it needs from @p props and checks @p key_id; no I/O. CSFLE_E_CONFIG. */
+  csfle_status (*open)(csfle__kms **out, const csfle__kms_props *props, csfle__bytes key_id, csfle_error *err);
+  /** Goes on with @p call until it needs something. FAIL sets err: class DENIED for refused access, WAIT for transient, else DECRYPT. */
+  csfle__next (*step)(csfle__kms *kms, csfle__kms_call *call, csfle_error *err);
+  void (*close)(csfle__kms *kms);
+} csfle__kms_driver;
+
+struct csfle__kms {
+  const csfle__kms_driver *driver;
+};
+
+/** Driver of a type; NULL when this build has none. */
+const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type);
+/** Opens @p type://@p key_id. Unknown type: CSFLE_E_CONFIG "no KMS driver supports: <type>://<key id>". */
+csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes key_id, const csfle__kms_props *props,
+                             csfle_error *err);
+void csfle__kms_close(csfle__kms *k);
+csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *err);
+/** Steps @p call to its end, answering every request itself: for tools, the server's workers and tests. */
+csfle_status csfle__kms_run(csfle__kms *k, csfle__kms_call *call, const csfle_transport *t, const csfle__clock *clock,
+                            csfle_error *err);
+
+#endif
