@@ -20,7 +20,7 @@ csfle__algorithm csfle__cipher_algorithm(const csfle__cipher *c);
 
 /**
  * Seals @p plain (0 .. 2^31-1 bytes) into @p out, which has room for plain.len + overhead bytes and does not overlap.
- * GCM draws its nonce from @p nonces; SIV does not use it. CSFLE_E_INTERNAL leaves nothing usable in @p out.
+ * GCM draws its nonce from @p nonces (NULL: straight from the random source, for a single seal); SIV does not use it. CSFLE_E_INTERNAL leaves nothing usable in @p out.
  */
 csfle_status csfle__cipher_seal(csfle__cipher *c, csfle__nonces *nonces, csfle__bytes plain, uint8_t *out, csfle_error *err);
 /**
