@@ -72,8 +72,10 @@ const csfle_transport *csfle__curl_transport(csfle__curl *c);
 
 /** Sends io->request through @p t and waits for io->reply. Never fails: a missing reply is status 0 with failure. */
 void csfle__send(const csfle_transport *t, csfle__io *io);
-/** Answers a NEED from the file system (at most 1 MiB) or the environment. */
-void csfle__answer_need(csfle__io *io);
+/** A reply that never came (status 0) as an error: CSFLE_E_TIMEOUT, CSFLE_E_NOMEM, else CSFLE_E_UNAVAILABLE; msg is its failure. */
+csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err);
+/** Answers a NEED from the file system (at most 1 MiB) or the environment. CSFLE_E_NOMEM; what is not there is CSFLE_OK. */
+csfle_status csfle__answer_need(csfle__io *io);
 /** Sleeps until io->wait_until_ms. */
 void csfle__answer_wait(const csfle__clock *clock, csfle__io *io);
 

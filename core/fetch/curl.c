@@ -1,0 +1,283 @@
+/* libcurl as a transport. See fetch.h. */
+#include "core/base/alloc.h"
+#include "core/fetch/exchange.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define IDLE_MAX        16
+#define CONNECT_DEFAULT 5000
+#define TIMEOUT_DEFAULT 30000
+#define HEADERS_MAX     (256u << 10)
+
+/*
+ * A handle keeps its connections, so handles are reused: last in, first out, whoever comes. Sharing one connection
+ * cache between threads (CURLSH) is unsupported by curl and loses ten of eleven connections besides.
+ */
+struct csfle__curl {
+  csfle_transport transport;
+  uint32_t        connect_timeout_ms, timeout_ms;
+  size_t          max_reply_bytes;
+  char           *ca_file, *cert_file, *key_file, *key_password, *proxy;
+  pthread_mutex_t lock;
+  CURL           *idle[IDLE_MAX];
+  int             idle_count;
+  pid_t           pid; /* whose connections they are */
+};
+
+typedef struct transfer {
+  csfle_buf   headers, body;
+  const char *failure; /* why a callback stopped the transfer */
+} transfer;
+
+static size_t on_body(char *ptr, size_t size, size_t count, void *opaque)
+{
+  transfer    *t = opaque;
+  csfle_status rc = csfle__buf_put(&t->body, ptr, size * count, NULL);
+  if (rc == CSFLE_OK) return size * count;
+  t->failure = rc == CSFLE_E_SPACE ? "too long" : "out of memory";
+  return 0;
+}
+
+static size_t on_header(char *ptr, size_t size, size_t count, void *opaque)
+{
+  transfer    *t = opaque;
+  csfle__bytes line = csfle__view(ptr, size * count);
+  /* a new status line: what came before was "100 Continue" */
+  if (csfle__starts(line, CSFLE__LIT("HTTP/"))) csfle__buf_clear(&t->headers);
+  else if (csfle__trim(line).len && csfle__buf_put(&t->headers, line.ptr, line.len, NULL) != CSFLE_OK) {
+    t->failure = "reply headers are too long";
+    return 0;
+  }
+  return size * count;
+}
+
+static CURL *take_handle(csfle__curl *c)
+{
+  CURL *h = NULL;
+  pthread_mutex_lock(&c->lock);
+  if (c->pid != getpid()) {
+    /* a forked child: these sockets are the parent's. Closing would say goodbye on its connections, so they are left */
+    c->idle_count = 0;
+    c->pid = getpid();
+  }
+  if (c->idle_count) h = c->idle[--c->idle_count];
+  pthread_mutex_unlock(&c->lock);
+  return h ? h : curl_easy_init();
+}
+
+static void give_handle(csfle__curl *c, CURL *h)
+{
+  curl_easy_reset(h); /* keeps connections and TLS sessions, drops pointers into this request */
+  pthread_mutex_lock(&c->lock);
+  bool kept = c->idle_count < IDLE_MAX && c->pid == getpid();
+  if (kept) c->idle[c->idle_count++] = h;
+  pthread_mutex_unlock(&c->lock);
+  if (!kept) curl_easy_cleanup(h);
+}
+
+/* "Name: value\r\n" lines as curl wants them; false: no memory */
+static bool make_list(csfle__bytes lines, struct curl_slist **out)
+{
+  bool              typed = csfle__header(lines, "Content-Type").ptr != NULL;
+  struct curl_slist *list = curl_slist_append(NULL, "Expect:"); /* no round trip before a body */
+  bool               ok = list != NULL;
+  if (ok && !typed) ok = curl_slist_append(list, "Content-Type:") != NULL;
+  while (ok && lines.len) {
+    const uint8_t *end = memchr(lines.ptr, '\n', lines.len);
+    size_t         n = end ? (size_t)(end - lines.ptr) : lines.len;
+    csfle__bytes   line = csfle__trim(csfle__view(lines.ptr, n));
+    lines = end ? csfle__from(lines, n + 1) : CSFLE__NONE;
+    if (line.len == 0) continue;
+    char *text = csfle__dup(line.ptr, line.len);
+    ok = text && curl_slist_append(list, text);
+    if (text) csfle__free_secret(text, line.len + 1);
+  }
+  *out = list;
+  return ok;
+}
+
+static void free_list(struct curl_slist *list)
+{
+  for (struct curl_slist *l = list; l; l = l->next) csfle__wipe(l->data, strlen(l->data)); /* Authorization is in there */
+  curl_slist_free_all(list);
+}
+
+/* Short words without the URL, which may carry credentials; "timed out" is what callers look for. */
+static void explain(CURL *h, CURLcode code, const transfer *t, size_t max, char *out, size_t size)
+{
+  long        number = 0;
+  const char *text = curl_easy_strerror(code);
+  if (t->failure && strcmp(t->failure, "too long") == 0) {
+    snprintf(out, size, "reply is longer than the %zu bytes allowed", max);
+    return;
+  }
+  if (t->failure) text = t->failure;
+  else switch ((int)code) {
+  case CURLE_COULDNT_CONNECT:
+    curl_easy_getinfo(h, CURLINFO_OS_ERRNO, &number);
+    text = number == ECONNREFUSED ? "connection refused" : number == ENETUNREACH || number == EHOSTUNREACH ? "host unreachable"
+                                                                                                       : "cannot connect";
+    break;
+  case CURLE_COULDNT_RESOLVE_HOST: text = "host name not found"; break;
+  case CURLE_COULDNT_RESOLVE_PROXY: text = "name of the proxy not found"; break;
+  case CURLE_OPERATION_TIMEDOUT: text = "timed out"; break;
+  case CURLE_GOT_NOTHING:
+  case CURLE_SEND_ERROR:
+  case CURLE_RECV_ERROR: text = "connection closed before the reply"; break;
+  case CURLE_PARTIAL_FILE: text = "connection closed inside the reply"; break;
+  case CURLE_UNSUPPORTED_PROTOCOL: text = "URL is neither http nor https"; break;
+  case CURLE_URL_MALFORMAT: text = "malformed URL"; break;
+  case CURLE_PEER_FAILED_VERIFICATION: text = "TLS certificate of the server is not trusted"; break;
+  case CURLE_SSL_CONNECT_ERROR: text = "TLS handshake failed"; break;
+  case CURLE_SSL_CACERT_BADFILE: text = "file of trusted certificates cannot be read"; break;
+  case CURLE_SSL_CERTPROBLEM: text = "client certificate or its key cannot be used"; break;
+  case CURLE_OUT_OF_MEMORY: text = "out of memory"; break;
+  default: break;
+  }
+  snprintf(out, size, "%s", text);
+}
+
+#define SET(option, value)                                                       \
+  do {                                                                           \
+    if (code == CURLE_OK) code = curl_easy_setopt(h, option, value);             \
+  } while (0)
+#define SET_TEXT(option, text)                                                   \
+  do {                                                                           \
+    if ((text) && *(text)) SET(option, text);                                    \
+  } while (0)
+
+static CURLcode set_up(csfle__curl *c, CURL *h, const csfle_exchange *x, struct curl_slist *list, transfer *t)
+{
+  const char *method = csfle_exchange_part(x, CSFLE_X_METHOD, NULL);
+  size_t      body_len;
+  const void *body = csfle_exchange_part(x, CSFLE_X_BODY, &body_len);
+  uint32_t    timeout = *(const uint32_t *)csfle_exchange_part(x, CSFLE_X_TIMEOUT_MS, NULL);
+  CURLcode    code = CURLE_OK;
+
+  SET(CURLOPT_URL, (const char *)csfle_exchange_part(x, CSFLE_X_URL, NULL));
+  SET(CURLOPT_PATH_AS_IS, 1L);
+  SET(CURLOPT_HTTPHEADER, list);
+  SET(CURLOPT_USERAGENT, "csfle/" CSFLE_VERSION_TEXT);
+  if (strcmp(method, "GET") == 0 && !body) {
+    SET(CURLOPT_HTTPGET, 1L);
+  } else if (strcmp(method, "HEAD") == 0) {
+    SET(CURLOPT_NOBODY, 1L);
+  } else {
+    if (body || strcmp(method, "POST") == 0) {
+      SET(CURLOPT_POST, 1L);
+      SET(CURLOPT_POSTFIELDS, body ? (const char *)body : "");
+      SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_len);
+    }
+    SET(CURLOPT_CUSTOMREQUEST, method);
+  }
+#if LIBCURL_VERSION_NUM >= 0x075500
+  SET(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+  SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+  SET(CURLOPT_FOLLOWLOCATION, 0L);
+  SET(CURLOPT_NOSIGNAL, 1L);
+  SET(CURLOPT_TCP_KEEPALIVE, 1L);
+  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  SET(CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
+  SET(CURLOPT_TIMEOUT_MS, (long)(timeout ? timeout : c->timeout_ms));
+  /* said aloud, for nothing may turn it off: an empty CA setting least of all [ENC-100] */
+  SET(CURLOPT_SSL_VERIFYPEER, 1L);
+  SET(CURLOPT_SSL_VERIFYHOST, 2L);
+  SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+  SET_TEXT(CURLOPT_CAINFO, c->ca_file);
+  SET_TEXT(CURLOPT_SSLCERT, c->cert_file);
+  SET_TEXT(CURLOPT_SSLKEY, c->key_file);
+  SET_TEXT(CURLOPT_KEYPASSWD, c->key_password);
+  SET_TEXT(CURLOPT_PROXY, c->proxy);
+  SET(CURLOPT_WRITEFUNCTION, on_body);
+  SET(CURLOPT_WRITEDATA, t);
+  SET(CURLOPT_HEADERFUNCTION, on_header);
+  SET(CURLOPT_HEADERDATA, t);
+  return code;
+}
+
+static void start(void *opaque, csfle_exchange *x)
+{
+  csfle__curl       *c = opaque;
+  transfer           t = { .failure = NULL };
+  struct curl_slist *list = NULL;
+  char               why[128];
+  size_t             n;
+  const uint8_t     *lines = csfle_exchange_part(x, CSFLE_X_HEADERS, &n);
+
+  CURL *h = take_handle(c);
+  if (!h || !make_list(csfle__view(lines, n), &list)) {
+    if (h) give_handle(c, h);
+    free_list(list);
+    csfle_exchange_done(x, 0, NULL, NULL, 0, "out of memory");
+    return;
+  }
+  csfle_buf_init(&t.headers, HEADERS_MAX, CSFLE_BUF_WIPE);
+  csfle_buf_init(&t.body, c->max_reply_bytes, CSFLE_BUF_WIPE);
+  CURLcode code = set_up(c, h, x, list, &t);
+  if (code == CURLE_OK) code = curl_easy_perform(h);
+  long status = 0;
+  curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
+  if (code != CURLE_OK) explain(h, code, &t, c->max_reply_bytes, why, sizeof why);
+  give_handle(c, h);
+  free_list(list);
+  const char *headers = csfle__buf_cstr(&t.headers);
+  csfle_exchange_done(x, (int)status, headers, t.body.ptr, t.body.len, code == CURLE_OK ? NULL : why);
+  csfle_buf_free(&t.headers);
+  csfle_buf_free(&t.body);
+}
+
+static void cancel(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; /* start has ended it already */ }
+
+static void global_init(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+
+static bool copy_text(char **to, const char *from)
+{
+  *to = NULL;
+  if (!from || !*from) return true;
+  *to = csfle__dup(from, strlen(from));
+  return *to != NULL;
+}
+
+csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, csfle_error *err)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, global_init);
+  *out = NULL;
+  csfle__curl *c = csfle__calloc(1, sizeof *c);
+  if (!c) return csfle__nomem(err);
+  pthread_mutex_init(&c->lock, NULL);
+  c->pid = getpid();
+  c->transport = (csfle_transport){ sizeof c->transport, c, start, cancel };
+  c->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_DEFAULT;
+  c->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT;
+  c->max_reply_bytes = o->max_reply_bytes ? o->max_reply_bytes : CSFLE__REPLY_MAX;
+  if (!copy_text(&c->ca_file, o->ca_file) || !copy_text(&c->cert_file, o->cert_file) || !copy_text(&c->key_file, o->key_file) ||
+      !copy_text(&c->key_password, o->key_password) || !copy_text(&c->proxy, o->proxy)) {
+    csfle__curl_free(c);
+    return csfle__nomem(err);
+  }
+  *out = c;
+  return CSFLE_OK;
+}
+
+void csfle__curl_free(csfle__curl *c)
+{
+  if (!c) return;
+  if (c->pid == getpid())
+    while (c->idle_count) curl_easy_cleanup(c->idle[--c->idle_count]);
+  pthread_mutex_destroy(&c->lock);
+  csfle__free(c->ca_file);
+  csfle__free(c->cert_file);
+  csfle__free(c->key_file);
+  if (c->key_password) csfle__free_secret(c->key_password, strlen(c->key_password));
+  if (c->proxy) csfle__free_secret(c->proxy, strlen(c->proxy)); /* http://user:password@proxy */
+  csfle__free(c);
+}
+
+const csfle_transport *csfle__curl_transport(csfle__curl *c) { return &c->transport; }

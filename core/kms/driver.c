@@ -1,0 +1,73 @@
+/* Finding, opening and running KMS drivers. See driver.h. */
+#include "core/kms/driver.h"
+#include "core/base/alloc.h"
+
+#define CSFLE_KMS_DRIVER(file) extern const csfle__kms_driver csfle__kms_driver_##file;
+#include "core/kms/drivers.def"
+#undef CSFLE_KMS_DRIVER
+
+static const csfle__kms_driver *const drivers[] = {
+#define CSFLE_KMS_DRIVER(file) &csfle__kms_driver_##file,
+#include "core/kms/drivers.def"
+#undef CSFLE_KMS_DRIVER
+};
+
+const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type)
+{
+  for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
+    if (csfle__eq_nocase(type, csfle__str(drivers[i]->type))) return drivers[i];
+  return NULL;
+}
+
+csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes key_id, const csfle__kms_props *props,
+                             csfle_error *err)
+{
+  const csfle__kms_driver *d = csfle__kms_driver_find(type);
+  *out = NULL;
+  if (!d)
+    return csfle__fail(err, CSFLE_E_CONFIG, "no KMS driver supports: %.*s://%.*s", CSFLE__FMT(type), CSFLE__FMT(key_id));
+  csfle_status rc = d->open(out, props, key_id, err);
+  if (rc == CSFLE_OK) (*out)->driver = d;
+  return rc;
+}
+
+void csfle__kms_close(csfle__kms *k)
+{
+  if (k) k->driver->close(k);
+}
+
+void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in)
+{
+  memset(c, 0, sizeof *c);
+  c->unwrap = unwrap;
+  c->in = in;
+  csfle__io_init(&c->io);
+}
+
+void csfle__kms_call_free(csfle__kms_call *c)
+{
+  csfle__secret_wipe(&c->out);
+  csfle__io_free(&c->io);
+}
+
+csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *err) { return k->driver->step(k, call, err); }
+
+csfle_status csfle__kms_run(csfle__kms *k, csfle__kms_call *call, const csfle_transport *t, const csfle__clock *clock,
+                            csfle_error *err)
+{
+  const csfle__clock *c = clock ? clock : &csfle__system_clock;
+  csfle_error         own = CSFLE_ERROR_INIT;
+  if (!err) err = &own;
+  for (;;) {
+    call->now_ms = c->wall_ms(c->opaque);
+    switch (csfle__kms_step(k, call, err)) {
+    case CSFLE__SEND: csfle__send(t, &call->io); break;
+    case CSFLE__WAIT: csfle__answer_wait(c, &call->io); break;
+    case CSFLE__NEED:
+      if (csfle__answer_need(&call->io) != CSFLE_OK) return csfle__nomem(err);
+      break;
+    case CSFLE__DONE: return CSFLE_OK;
+    case CSFLE__FAIL: return err->code;
+    }
+  }
+}
