@@ -55,6 +55,7 @@ TESTS = [
     ("a step passes by exit code 0 alone", lambda: (verdict("true", step=True), verdict("exit 3", step=True)) == ((1, 0), (0, 1))),
     ("a control build passes when its test is red", lambda: verdict("echo 1..1; echo not ok 1 - a; exit 1", must_fail=True) == (1, 0)),
     ("a control build fails when its test is green", lambda: verdict("echo 1..1; echo ok 1 - a", must_fail=True) == (0, 1)),
+    ("a control build passes when its test aborts", lambda: verdict("kill -ABRT $$", must_fail=True) == (1, 0)),
     ("a control build fails when its test cannot run", lambda: verdict("exit 127", must_fail=True) == (0, 1)),
     ("an allowed include is allowed", lambda: complaints("core/crypt/x.c", '#include "core/base/buf.h"\n') == []),
     ("base may not include crypt", lambda: len(complaints("core/base/x.c", '#include "core/crypt/gcm.h"\n')) == 1),

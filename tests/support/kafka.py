@@ -16,6 +16,9 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from programs import die_with_parent  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 PROPERTIES = """process.roles=broker,controller
@@ -106,6 +109,7 @@ class Kafka:
                    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", os.path.join(self.jars, "libs", "*"), "kafka.Kafka", config]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                                            preexec_fn=die_with_parent,
                                             start_new_session=True)  # a Ctrl-C is for whoever started it, who then stops it
         end = time.monotonic() + timeout
         while time.monotonic() < end:
