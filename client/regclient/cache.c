@@ -1,0 +1,148 @@
+/* Bounded cache and single flight. See cache.h. */
+#include "client/regclient/cache.h"
+#include "core/base/alloc.h"
+
+typedef struct entry {
+  csfle__shared *object;
+  int64_t        expires_ms;
+  uint64_t       born; /* order of insertion */
+} entry;
+
+static _Atomic(uint64_t) births;
+
+static void entry_free(void *value)
+{
+  entry *e = value;
+  if (!e) return;
+  csfle__release(e->object);
+  csfle__free(e);
+}
+
+void csfle__cache_init(csfle__cache *c, size_t max)
+{
+  *c = (csfle__cache){ .map = CSFLE__MAP_INIT, .max = max };
+  pthread_mutex_init(&c->lock, NULL);
+}
+
+void csfle__cache_free(csfle__cache *c)
+{
+  csfle__map_free(&c->map, entry_free);
+  pthread_mutex_destroy(&c->lock);
+}
+
+csfle__shared *csfle__cache_get(csfle__cache *c, csfle__bytes key, int64_t now_ms)
+{
+  csfle__shared *found = NULL;
+  entry         *old = NULL;
+  pthread_mutex_lock(&c->lock);
+  entry *e = csfle__map_get(&c->map, key);
+  if (e && now_ms >= e->expires_ms) old = csfle__map_remove(&c->map, key);
+  else if (e) csfle__retain(found = e->object);
+  pthread_mutex_unlock(&c->lock);
+  entry_free(old);
+  return found;
+}
+
+void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64_t expires_ms)
+{
+  entry *e = c->max ? csfle__alloc(sizeof *e) : NULL;
+  void  *old = NULL, *evicted = NULL;
+  if (!e) return;
+  *e = (entry){ s, expires_ms, births++ };
+  csfle__retain(s);
+  pthread_mutex_lock(&c->lock);
+  if (csfle__map_put(&c->map, key, e, &old) != 0) old = e;
+  if (c->map.count > c->max) {
+    size_t oldest = 0;
+    for (size_t i = 1; i < c->map.count; i++)
+      if (((entry *)c->map.entries[i].value)->born < ((entry *)c->map.entries[oldest].value)->born) oldest = i;
+    evicted = csfle__map_remove(&c->map, c->map.entries[oldest].key);
+  }
+  pthread_mutex_unlock(&c->lock);
+  entry_free(old);
+  entry_free(evicted);
+}
+
+void csfle__cache_drop(csfle__cache *c, csfle__bytes key)
+{
+  pthread_mutex_lock(&c->lock);
+  void *old = csfle__map_remove(&c->map, key);
+  pthread_mutex_unlock(&c->lock);
+  entry_free(old);
+}
+
+void csfle__cache_drop_if(csfle__cache *c, bool (*want)(void *, csfle__shared *), void *opaque)
+{
+  pthread_mutex_lock(&c->lock);
+  for (size_t i = 0; i < c->map.count;) {
+    entry *e = c->map.entries[i].value;
+    if (want(opaque, e->object)) entry_free(csfle__map_remove(&c->map, c->map.entries[i].key));
+    else i++;
+  }
+  pthread_mutex_unlock(&c->lock);
+}
+
+void csfle__flights_init(csfle__flights *f)
+{
+  pthread_mutex_init(&f->lock, NULL);
+  pthread_cond_init(&f->change, NULL);
+  f->head = NULL;
+}
+
+void csfle__flights_free(csfle__flights *f)
+{
+  pthread_cond_destroy(&f->change);
+  pthread_mutex_destroy(&f->lock);
+}
+
+static csfle__flight *find(csfle__flights *f, csfle__bytes key)
+{
+  for (csfle__flight *x = f->head; x; x = x->next)
+    if (csfle__eq(x->key, key)) return x;
+  return NULL;
+}
+
+bool csfle__flight_begin(csfle__flights *f, csfle__flight *mine, csfle__bytes key, csfle__shared **result,
+                         csfle_status *status, csfle_error *err)
+{
+  pthread_mutex_lock(&f->lock);
+  csfle__flight *other = find(f, key);
+  if (!other) {
+    *mine = (csfle__flight){ .next = f->head, .key = key };
+    f->head = mine;
+    pthread_mutex_unlock(&f->lock);
+    return true;
+  }
+  other->waiting++;
+  while (!other->done) pthread_cond_wait(&f->change, &f->lock);
+  *status = other->status, *result = other->result;
+  if (err && *status != CSFLE_OK) *err = other->err;
+  csfle__retain(*result);
+  other->waiting--;
+  pthread_cond_broadcast(&f->change);
+  pthread_mutex_unlock(&f->lock);
+  return false;
+}
+
+void csfle__flight_end(csfle__flights *f, csfle__flight *mine, csfle__shared *result, csfle_status status, const csfle_error *err)
+{
+  pthread_mutex_lock(&f->lock);
+  for (csfle__flight **p = &f->head; *p; p = &(*p)->next)
+    if (*p == mine) {
+      *p = mine->next;
+      break;
+    }
+  mine->done = true, mine->status = status, mine->result = result;
+  if (err) mine->err = *err;
+  pthread_cond_broadcast(&f->change);
+  while (mine->waiting) pthread_cond_wait(&f->change, &f->lock);
+  pthread_mutex_unlock(&f->lock);
+}
+
+bool csfle__flight_going(csfle__flights *f, csfle__bytes key)
+{
+  pthread_mutex_lock(&f->lock);
+  bool going = find(f, key) != NULL;
+  pthread_mutex_unlock(&f->lock);
+  return going;
+}
