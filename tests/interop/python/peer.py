@@ -6,6 +6,7 @@ argv: REGISTRY_URL        environment: INTEROP_SECRET, the local-kms secret (abs
     {"do":"deserialize","topic":t,"payloads":[base64, ...]}              -> {"ok":[value, ...]}
     {"do":"produce","bootstrap":b,"topic":t,"payloads":[base64, ...]}    -> {"ok":count}             carries bytes, looks at none
     {"do":"fetch","bootstrap":b,"topic":t,"from":offset}                 -> {"ok":[base64, ...]}     up to the end of partition 0
+    {"do":"keys","wrapped":base64}                                       -> {"ok":[base64, base64]}  plain data key message, local KMS's key message
 Bytes inside values are {"$bytes": base64}. The first line it prints names itself. Failures: {"error": text}.
 """
 import base64
@@ -19,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.schema_registry import Rule, RuleKind, RuleMode, RuleParams, RuleSet, Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.rules.encryption.encrypt_executor import FieldEncryptionExecutor
+from confluent_kafka.schema_registry.rules.encryption.localkms.local_client import LocalKmsClient
 from confluent_kafka.schema_registry.rules.encryption.localkms.local_driver import LocalKmsDriver
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -97,7 +99,13 @@ def fetch(c):
         consumer.close()
 
 
-COMMANDS = {"register": register, "serialize": serialize, "deserialize": deserialize, "produce": produce, "fetch": fetch}
+def keys(c):
+    kms = LocalKmsClient(SECRET)
+    plain = kms.get_aead("local-kms://any").decrypt(base64.b64decode(c["wrapped"]), b"")
+    return [base64.b64encode(plain).decode(), base64.b64encode(kms._get_key(SECRET)).decode()]
+
+
+COMMANDS = {"register": register, "serialize": serialize, "deserialize": deserialize, "produce": produce, "fetch": fetch, "keys": keys}
 
 
 def main():
