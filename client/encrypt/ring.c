@@ -1,0 +1,200 @@
+/* The keys of one client. See ring.h; what talks to registry and KMS is fetch.c. */
+#include "client/encrypt/ring.h"
+#include "core/base/alloc.h"
+
+#include <stdio.h>
+
+#define HOUR_MS INT64_C(3600000)
+#define DAY_MS  INT64_C(86400000)
+
+bool csfle__list_take(csfle__bytes *rest, csfle__bytes *item)
+{
+  while (rest->len) {
+    const uint8_t *comma = memchr(rest->ptr, ',', rest->len);
+    size_t         n = comma ? (size_t)(comma - rest->ptr) : rest->len;
+    *item = csfle__trim(csfle__view(rest->ptr, n));
+    *rest = csfle__from(*rest, n + 1);
+    if (item->len) return true;
+  }
+  return false;
+}
+
+void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *o)
+{
+  memset(r, 0, sizeof *r);
+  r->o = *o, r->rc = rc;
+  csfle__cache_init(&r->keks, o->max_entries);
+  csfle__cache_init(&r->deks, o->max_entries);
+  csfle__flights_init(&r->flights);
+  pthread_mutex_init(&r->lock, NULL);
+}
+
+void csfle__ring_free(csfle__ring *r)
+{
+  csfle__cache_free(&r->deks);
+  csfle__cache_free(&r->keks);
+  csfle__flights_free(&r->flights);
+  csfle__map_free(&r->tracks, csfle__free);
+  pthread_mutex_destroy(&r->lock);
+}
+
+static bool of_kek(void *opaque, csfle__shared *s)
+{
+  const char *kek = opaque;
+  return !kek || csfle__eq_str(((csfle__key *)s)->kek_name, kek);
+}
+
+void csfle__ring_forget(csfle__ring *r, const char *kek)
+{
+  r->epoch++;
+  csfle__cache_drop_if(&r->deks, of_kek, (void *)kek);
+}
+
+int32_t csfle__want_version(const csfle__key_want *w)
+{
+  if (!w->write) return w->version;
+  return w->params->expiry_days > 0 ? -1 : 1;
+}
+
+csfle_status csfle__ring_name(csfle_buf *b, const csfle__key_want *w, int32_t version, bool deleted, csfle_error *err)
+{
+  char         tail[48];
+  int          n = snprintf(tail, sizeof tail, "%c%d%c%d%c%d", 0, (int)w->params->algorithm, 0, (int)version, 0, (int)deleted);
+  csfle__bytes kek = w->params->kek_name;
+  csfle__buf_clear(b);
+  csfle_status rc = csfle__buf_reserve(b, kek.len + 1 + w->subject.len + (size_t)n, err);
+  if (rc != CSFLE_OK) return rc;
+  csfle__buf_put(b, kek.ptr, kek.len, NULL);
+  csfle__buf_putc(b, 0, NULL);
+  csfle__buf_put(b, w->subject.ptr, w->subject.len, NULL);
+  csfle__buf_put(b, tail, (size_t)n, NULL);
+  return CSFLE_OK;
+}
+
+csfle__track *csfle__ring_track(csfle__ring *r, csfle__bytes kek, csfle__bytes subject, csfle__algorithm a, int32_t version)
+{
+  csfle_buf     b;
+  csfle__track *t = NULL;
+  csfle_buf_init(&b, 0, 0);
+  if (csfle__buf_put(&b, kek.ptr, kek.len, NULL) == CSFLE_OK && csfle__buf_putc(&b, 0, NULL) == CSFLE_OK &&
+      csfle__buf_put(&b, subject.ptr, subject.len, NULL) == CSFLE_OK &&
+      csfle__buf_printf(&b, NULL, "%c%d%c%d", 0, (int)a, 0, (int)version) == CSFLE_OK) {
+    pthread_mutex_lock(&r->lock);
+    t = csfle__map_get(&r->tracks, csfle__buf_view(&b));
+    if (!t && (t = csfle__calloc(1, sizeof *t))) {
+      t->created_mono_ms = -1;
+      if (csfle__map_put(&r->tracks, csfle__buf_view(&b), t, NULL) != 0) {
+        csfle__free(t);
+        t = NULL;
+      }
+    }
+    pthread_mutex_unlock(&r->lock);
+  }
+  csfle_buf_free(&b);
+  return t;
+}
+
+/*
+ * Age is our clock against the registry's timestamp. If ours is days ahead, a DEK just made already counts as expired
+ * and every write would make another: so one that this process made lives an hour at least, and its whole period by
+ * the monotonic clock when the clocks were seen to disagree.
+ */
+static void due_times(const csfle__world *w, const csfle__track *t, int64_t ts_ms, int64_t days, int64_t *wall, int64_t *mono)
+{
+  *wall = ts_ms + days * DAY_MS, *mono = INT64_MIN;
+  if (days <= 0) {
+    *wall = *mono = INT64_MAX;
+  } else if (t->created_mono_ms >= 0) {
+    int64_t skew = t->skew_ms < 0 ? -t->skew_ms : t->skew_ms;
+    *mono = t->created_mono_ms + HOUR_MS;
+    if (skew >= HOUR_MS) *wall = INT64_MIN, *mono = t->created_mono_ms + days * DAY_MS;
+  }
+  (void)w;
+}
+
+bool csfle__ring_due(csfle__ring *r, const csfle__track *t, int64_t ts_ms, int64_t days)
+{
+  const csfle__world *w = &r->rc->world;
+  int64_t             wall, mono;
+  bool                plain = csfle__dek_expired(ts_ms, csfle__wall_ms(w), days), due;
+  due_times(w, t, ts_ms, days, &wall, &mono);
+  due = wall == INT64_MIN ? csfle__mono_ms(w) >= mono : plain && csfle__mono_ms(w) >= mono;
+  if (plain && !due)
+    csfle__log_line(&w->log, 4, "encrypt", "a data key that this process just made looks expired: clocks of this machine and the registry disagree");
+  return due;
+}
+
+csfle_status csfle__kek_matches(const csfle__encrypt_params *p, const csfle__kek *k, csfle_error *err)
+{
+  if (p->kms_type.len && !csfle__eq(p->kms_type, k->kms_type))
+    return csfle__fail(err, CSFLE_E_RULE, "Found %.*s with kms type '%.*s' which differs from rule kms type '%.*s'", CSFLE__FMT(p->kek_name),
+                       CSFLE__FMT(k->kms_type), CSFLE__FMT(p->kms_type));
+  if (p->kms_key_id.len && !csfle__eq(p->kms_key_id, k->kms_key_id))
+    return csfle__fail(err, CSFLE_E_RULE, "Found %.*s with kms key id '%.*s' which differs from rule kms key id '%.*s'", CSFLE__FMT(p->kek_name),
+                       CSFLE__FMT(k->kms_key_id), CSFLE__FMT(p->kms_key_id));
+  return CSFLE_OK;
+}
+
+csfle__key *csfle__ring_peek(csfle__ring *r, const csfle__key_want *w, csfle_buf *scratch)
+{
+  if (csfle__ring_name(scratch, w, csfle__want_version(w), !w->write, NULL) != CSFLE_OK) return NULL;
+  return (csfle__key *)csfle__cache_get(&r->deks, csfle__buf_view(scratch), csfle__mono_ms(&r->rc->world));
+}
+
+static csfle__io  *fetch_io(void *self) { return ((csfle__key_fetch *)self)->io; }
+static csfle__next fetch_step(void *self, csfle_error *err) { return csfle__key_fetch_step(self, err); }
+
+static csfle_status answer(csfle__ring *r, const csfle__key_want *w, csfle__key *key, csfle__key_got *out, csfle_error *err)
+{
+  /* another rule may name the same KEK with another type or id */
+  csfle_status rc = csfle__kek_matches(w->params, key->kek->kek, err);
+  if (rc != CSFLE_OK) {
+    csfle__release(&key->shared);
+    return rc;
+  }
+  *out = (csfle__key_got){ key, INT64_MAX, INT64_MAX };
+  if (w->write) due_times(&r->rc->world, key->track, key->ts_ms, w->params->expiry_days, &out->due_wall_ms, &out->due_mono_ms);
+  return CSFLE_OK;
+}
+
+csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__key_got *out, csfle_error *err)
+{
+  csfle_buf      name;
+  csfle__flight  flight;
+  csfle__shared *found = NULL;
+  csfle_status   rc;
+  csfle_buf_init(&name, 0, 0);
+  csfle__key *cached = w->fresh ? NULL : csfle__ring_peek(r, w, &name);
+  if (cached && (!w->write || w->params->expiry_days == 0 || !csfle__ring_due(r, cached->track, cached->ts_ms, w->params->expiry_days))) {
+    csfle_buf_free(&name);
+    return answer(r, w, cached, out, err);
+  }
+  if (cached) csfle__release(&cached->shared);
+  rc = csfle__ring_name(&name, w, csfle__want_version(w), !w->write, err);
+  if (rc != CSFLE_OK) goto out;
+  if (csfle__flight_begin(&r->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
+    csfle__key_fetch *f = csfle__alloc(sizeof *f);
+    csfle_error       local = CSFLE_ERROR_INIT;
+    bool              kept = false;
+    if (f) {
+      csfle__key_fetch_init(f, r, w);
+      rc = csfle__drive(&r->rc->world, (csfle__machine){ fetch_step, fetch_io, f }, &local);
+      if (rc == CSFLE_OK) found = &f->key->shared, f->key = NULL;
+      kept = f->kept_old;
+      csfle__key_fetch_free(f);
+      csfle__free(f);
+    } else {
+      rc = csfle__nomem(&local);
+    }
+    csfle__flight_end(&r->flights, &flight, found, rc, &local);
+    if (rc != CSFLE_OK && err) *err = local;
+    if (rc == CSFLE_OK) rc = answer(r, w, (csfle__key *)found, out, err);
+    /* no successor could be made: ask again in a minute, not with every record */
+    if (rc == CSFLE_OK && kept) out->due_wall_ms = INT64_MIN, out->due_mono_ms = csfle__mono_ms(&r->rc->world) + 60000;
+  } else if (rc == CSFLE_OK) {
+    rc = answer(r, w, (csfle__key *)found, out, err);
+  }
+out:
+  csfle_buf_free(&name);
+  return rc;
+}
