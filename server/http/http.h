@@ -1,0 +1,103 @@
+/**
+ * The HTTP/1.1 side: listener, limits, targets cut before they are decoded, negotiation, compression, a bounded pool of
+ * workers. It knows no JSON but the error body, and nothing of schemas. The only folder that sees libmicrohttpd.
+ *
+ * One thread polls. A handler that may wait (append, KMS) runs on a worker while its connection is suspended; an answer
+ * is sent only when the application says that it may leave (registry_http_app.settle).
+ */
+#ifndef REGISTRY_HTTP_HTTP_H
+#define REGISTRY_HTTP_HTTP_H
+
+#include "core/base/arena.h"
+#include "core/base/buf.h"
+#include "core/base/world.h"
+
+#include <stdatomic.h>
+
+typedef struct registry_http registry_http;
+
+typedef struct registry_param {
+  csfle__bytes name, value;
+} registry_param;
+
+/** One request. Views point into the arena; valid until it is answered. */
+typedef struct registry_request {
+  const char     *method;   /**< "GET" for HEAD too */
+  bool            head;
+  csfle__bytes   *segments; /**< path, cut at '/' first, then percent-decoded; no empty last one */
+  size_t          segment_count;
+  registry_param *query;
+  size_t          query_count;
+  csfle__bytes    content_type; /**< as sent; ptr NULL: none */
+  csfle_buf       body;         /**< decompressed; may hold key material, wiped */
+  csfle__arena    arena;
+  const void     *route;   /**< the application's, set by begin */
+  bool            on_worker; /**< set by begin: handle may wait */
+  uint64_t        position;  /**< the application's: what settle waits for */
+} registry_request;
+
+typedef struct registry_reply {
+  int         status;  /**< 0: not answered yet */
+  csfle_buf   body;    /**< wiped when freed */
+  const char *allow;   /**< value of Allow, or NULL; borrowed from something static */
+  int         retry_after_s;
+} registry_reply;
+
+/** What http asks of the application. Any thread of the server. */
+typedef struct registry_http_app {
+  void *opaque;
+  /** Target and headers are known. Finds the route, may refuse by setting reply->status. */
+  void (*begin)(void *opaque, registry_request *rq, registry_reply *reply);
+  /** Answers: must set reply->status. */
+  void (*handle)(void *opaque, registry_request *rq, registry_reply *reply);
+  /**
+   * True: the answer may leave now. False: registry_http_release(waiter, ok) will be called exactly once, from any
+   * thread, when it may (ok) or when what it tells was not kept (!ok: @p reply is then replaced by 500/50001).
+   */
+  bool (*settle)(void *opaque, registry_request *rq, void *waiter);
+} registry_http_app;
+
+typedef struct registry_http_options {
+  const char *host;             /**< numeric address */
+  int         port;             /**< 0: a free one */
+  size_t      max_body_bytes;   /**< 413 past it */
+  int         workers;
+  size_t      queue;            /**< requests waiting for a worker; then 503 */
+  int         idle_timeout_s;
+  bool        compress;
+} registry_http_options;
+
+/** Binds and starts to answer. CSFLE_E_CONFIG names what cannot be done. */
+csfle_status registry_http_start(registry_http **out, const registry_http_options *o, const registry_http_app *app,
+                                 const csfle__log *log, csfle_error *err);
+int registry_http_port(const registry_http *h);
+/** Takes no new connections, finishes what is under way, ends threads, frees. */
+void registry_http_stop(registry_http *h);
+void registry_http_release(void *waiter, bool ok);
+
+/** {"error_code":..,"message":..} as the whole reply (1.2); a missing text is replaced by the generic one (1.3). */
+void registry_reply_error(registry_reply *reply, int status, int error_code, const char *message);
+/** Value of the first query parameter of that name; ptr NULL when absent. */
+csfle__bytes registry_query(const registry_request *rq, const char *name);
+
+/* ---- between the files of this folder ------------------------------------------------------------------------- */
+
+/** Cuts and decodes a target as received. False: malformed percent-encoding or no absolute path. [SR 1.8] */
+bool registry_target_parse(registry_request *rq, const char *target);
+/** Index of the produced type for Accept lines, -1 when none fits. [SR 1.1] */
+int registry_accept(csfle__bytes accept);
+extern const char *const registry_media_types[3];
+/** Whether a request of this Content-Type is taken as JSON. */
+bool registry_content_type_ok(csfle__bytes type);
+/** Replaces *b by its gzip form; false leaves it. */
+bool registry_gzip(csfle_buf *b);
+/** Replaces *b by its decompressed form of at most @p max bytes: 0, or the HTTP status of the refusal. */
+int registry_gunzip(csfle_buf *b, size_t max);
+
+typedef struct registry_pool registry_pool;
+registry_pool *registry_pool_new(int threads, size_t queue);
+/** False: the queue is full or the pool ends. */
+bool registry_pool_run(registry_pool *p, void (*fn)(void *arg), void *arg);
+void registry_pool_free(registry_pool *p);
+
+#endif

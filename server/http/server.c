@@ -1,0 +1,391 @@
+/*
+ * libmicrohttpd behind registry_http. What it gets wrong by itself is refused here: Content-Length beside
+ * Transfer-Encoding, two of either, CR or NUL in a value. Its unescaping is switched off (it would turn %2F into '/'
+ * and cut at %00): the raw target comes by the URI callback. No answer is queued in the first call for a request,
+ * because that closes the connection; only a body that is announced as too large is refused there.
+ */
+#include "server/http/http.h"
+
+#include "core/base/alloc.h"
+#include "core/base/json.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define HEADER_BYTES (32 * 1024)
+#define GZIP_FROM    1024
+
+struct registry_http {
+  struct MHD_Daemon    *daemon;
+  registry_http_options options;
+  registry_http_app     app;
+  const csfle__log     *log;
+  registry_pool        *pool;
+  int                   port;
+  pthread_mutex_t       lock; /* of in_flight */
+  pthread_cond_t        idle;
+  long                  in_flight; /* suspended connections */
+  bool                  stopping;
+};
+
+/* a request and what http alone knows of it */
+typedef struct exchange {
+  registry_request       rq;
+  registry_reply         reply;
+  registry_http         *http;
+  struct MHD_Connection *connection;
+  const char            *target; /* copy in the arena */
+  char                   request_id[128];
+  int                    accept; /* index of the produced type, -1 none */
+  size_t                 declared; /* Content-Length */
+  int                    lengths, encodings, ids;
+  bool                   seen, started, ready, gzip_ok, gzip_body, bad, bad_coding, has_accept;
+} exchange;
+
+static const struct { int status; const char *text; } generic[] = {
+  { 400, "HTTP 400 Bad Request" },          { 404, "HTTP 404 Not Found" },
+  { 405, "HTTP 405 Method Not Allowed" },   { 406, "HTTP 406 Not Acceptable" },
+  { 413, "HTTP 413 Request Entity Too Large" }, { 415, "HTTP 415 Unsupported Media Type" },
+  { 503, "too many requests are waiting, try again later" }, { 500, "Internal Server Error" },
+};
+
+void registry_reply_error(registry_reply *reply, int status, int error_code, const char *message)
+{
+  if (!message || !*message) {
+    message = "Internal Server Error";
+    for (size_t i = 0; i < sizeof generic / sizeof *generic; i++)
+      if (generic[i].status == status) message = generic[i].text;
+  }
+  csfle__buf_clear(&reply->body);
+  reply->status = status;
+  if (csfle__buf_printf(&reply->body, NULL, "{\"error_code\":%d,\"message\":", error_code) != CSFLE_OK ||
+      csfle__json_put_string(&reply->body, csfle__str(message), false, NULL) != CSFLE_OK ||
+      csfle__buf_putc(&reply->body, '}', NULL) != CSFLE_OK) {
+    csfle__buf_clear(&reply->body); /* no memory: the status alone */
+    reply->status = 500;
+  }
+}
+
+/* ---- one request's life ---------------------------------------------------------------------------------------- */
+
+static void *on_target(void *opaque, const char *target, struct MHD_Connection *connection)
+{
+  exchange *x = (exchange *)csfle__calloc(1, sizeof *x);
+  if (!x) return NULL;
+  x->http = (registry_http *)opaque;
+  x->connection = connection;
+  csfle_buf_init(&x->rq.body, x->http->options.max_body_bytes, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->reply.body, 0, CSFLE_BUF_WIPE);
+  x->target = (const char *)csfle__arena_copy(&x->rq.arena, csfle__str(target)).ptr;
+  return x;
+}
+
+static void on_completed(void *opaque, struct MHD_Connection *connection, void **con_cls,
+                         enum MHD_RequestTerminationCode why)
+{
+  (void)opaque, (void)connection, (void)why;
+  exchange *x = (exchange *)*con_cls;
+  if (!x) return;
+  csfle_buf_free(&x->rq.body);
+  csfle_buf_free(&x->reply.body);
+  csfle__arena_free(&x->rq.arena);
+  csfle__free(x);
+  *con_cls = NULL;
+}
+
+static enum MHD_Result on_header(void *opaque, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                 const char *value, size_t value_len)
+{
+  exchange    *x = (exchange *)opaque;
+  csfle__bytes n = csfle__view(name, name_len), v = csfle__view(value ? value : "", value ? value_len : 0);
+  (void)kind;
+
+  for (size_t i = 0; i < v.len; i++)
+    if (v.ptr[i] == '\r' || v.ptr[i] == '\n' || v.ptr[i] == 0) x->bad = true;
+  for (size_t i = 0; i < n.len; i++)
+    if (n.ptr[i] <= ' ' || n.ptr[i] >= 0x7f) x->bad = true;
+  switch (n.len) {
+    case 6:
+      if (csfle__eq_nocase(n, CSFLE__LIT("accept"))) {
+        int best = registry_accept(v);
+        if (!x->has_accept || (best >= 0 && (x->accept < 0 || best < x->accept))) x->accept = best;
+        x->has_accept = true;
+      }
+      break;
+    case 12:
+      if (csfle__eq_nocase(n, CSFLE__LIT("content-type"))) x->rq.content_type = csfle__arena_copy(&x->rq.arena, v);
+      if (csfle__eq_nocase(n, CSFLE__LIT("x-request-id"))) {
+        csfle__bytes id = csfle__trim(v);
+        x->ids++;
+        if (id.len && id.len < sizeof x->request_id) snprintf(x->request_id, sizeof x->request_id, "%.*s", CSFLE__FMT(id));
+      }
+      break;
+    case 14:
+      if (csfle__eq_nocase(n, CSFLE__LIT("content-length"))) {
+        int64_t len;
+        x->lengths++;
+        if (!csfle__parse_i64(v, &len) || len < 0) x->bad = true;
+        else x->declared = (size_t)len;
+      }
+      break;
+    case 15:
+      if (csfle__eq_nocase(n, CSFLE__LIT("accept-encoding")) && v.len < 1000) {
+        char text[1001];
+        snprintf(text, sizeof text, "%.*s", CSFLE__FMT(v));
+        const char *at = strcasestr(text, "gzip");
+        x->gzip_ok = at && !strstr(at, "gzip;q=0,") && strcmp(at, "gzip;q=0") != 0;
+      }
+      break;
+    case 16:
+      if (csfle__eq_nocase(n, CSFLE__LIT("content-encoding"))) {
+        if (csfle__eq_nocase(v, CSFLE__LIT("gzip"))) x->gzip_body = true;
+        else if (!csfle__eq_nocase(v, CSFLE__LIT("identity"))) x->bad_coding = true;
+      }
+      break;
+    case 17:
+      if (csfle__eq_nocase(n, CSFLE__LIT("transfer-encoding"))) x->encodings++;
+      break;
+    default: break;
+  }
+  return MHD_YES;
+}
+
+/* a random UUID of version 4; the system call is made for 64 of them at once */
+static void put_uuid(char out[37])
+{
+  static __thread uint8_t pool[1024];
+  static __thread size_t  left;
+  static const char       digits[] = "0123456789abcdef";
+
+  if (left < 16) {
+    if (getrandom(pool, sizeof pool, 0) != (ssize_t)sizeof pool) memset(pool, 0, sizeof pool);
+    left = sizeof pool;
+  }
+  left -= 16;
+  uint8_t *u = pool + left;
+  u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
+  u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
+  for (int i = 0; i < 16; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) *out++ = '-';
+    *out++ = digits[u[i] >> 4];
+    *out++ = digits[u[i] & 15];
+  }
+  *out = 0;
+}
+
+static enum MHD_Result send_reply(exchange *x)
+{
+  bool empty = x->reply.status == 204;
+  bool zip = x->http->options.compress && x->gzip_ok && !empty && x->reply.body.len >= GZIP_FROM && registry_gzip(&x->reply.body);
+  /* the buffer lives in the exchange until MHD says that the request is completed */
+  struct MHD_Response *r = MHD_create_response_from_buffer(x->reply.body.len, x->reply.body.ptr, MHD_RESPMEM_PERSISTENT);
+  if (!r) return MHD_NO;
+  if (x->ids != 1 || !x->request_id[0]) put_uuid(x->request_id);
+  MHD_add_response_header(r, "X-Request-ID", x->request_id);
+  if (!empty) MHD_add_response_header(r, "Content-Type", registry_media_types[x->accept < 0 ? 0 : x->accept]);
+  if (zip) MHD_add_response_header(r, "Content-Encoding", "gzip");
+  if (x->http->options.compress && x->reply.body.len >= GZIP_FROM) MHD_add_response_header(r, "Vary", "Accept-Encoding");
+  if (x->reply.allow) MHD_add_response_header(r, "Allow", x->reply.allow);
+  if (x->reply.retry_after_s) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", x->reply.retry_after_s);
+    MHD_add_response_header(r, "Retry-After", text);
+  }
+  enum MHD_Result ok = MHD_queue_response(x->connection, (unsigned)x->reply.status, r);
+  MHD_destroy_response(r);
+  return ok;
+}
+
+static void suspend(exchange *x)
+{
+  pthread_mutex_lock(&x->http->lock);
+  x->http->in_flight++;
+  pthread_mutex_unlock(&x->http->lock);
+  MHD_suspend_connection(x->connection);
+}
+
+static void resume(exchange *x)
+{
+  registry_http *h = x->http; /* x may be gone after the next line */
+  x->ready = true;
+  MHD_resume_connection(x->connection);
+  pthread_mutex_lock(&h->lock);
+  if (--h->in_flight == 0) pthread_cond_broadcast(&h->idle);
+  pthread_mutex_unlock(&h->lock);
+}
+
+void registry_http_release(void *waiter, bool ok)
+{
+  exchange *x = (exchange *)waiter;
+  if (!ok) registry_reply_error(&x->reply, 500, 50001, "the store could not keep the change; what this answer tells was undone");
+  resume(x);
+}
+
+static void on_worker(void *arg)
+{
+  exchange *x = (exchange *)arg;
+  x->http->app.handle(x->http->app.opaque, &x->rq, &x->reply);
+  if (x->http->app.settle(x->http->app.opaque, &x->rq, x)) resume(x);
+}
+
+/* the whole request is here */
+static enum MHD_Result start(exchange *x)
+{
+  registry_http *h = x->http;
+
+  x->started = true;
+  if (!x->reply.status) h->app.begin(h->app.opaque, &x->rq, &x->reply);
+  if (!x->reply.status && x->accept < 0) registry_reply_error(&x->reply, 406, 406, NULL);
+  if (!x->reply.status && x->gzip_body) {
+    int status = registry_gunzip(&x->rq.body, h->options.max_body_bytes);
+    if (status) registry_reply_error(&x->reply, status, status, status == 400 ? "the gzip body is damaged" : NULL);
+  }
+  if (x->reply.status) return send_reply(x);
+  if (x->rq.on_worker) {
+    suspend(x);
+    if (!registry_pool_run(h->pool, on_worker, x)) {
+      registry_reply_error(&x->reply, 503, 503, NULL);
+      x->reply.retry_after_s = 1;
+      resume(x);
+    }
+    return MHD_YES;
+  }
+  h->app.handle(h->app.opaque, &x->rq, &x->reply);
+  if (!x->rq.position) return send_reply(x);
+  suspend(x);
+  if (h->app.settle(h->app.opaque, &x->rq, x)) resume(x);
+  return MHD_YES;
+}
+
+static void refuse(exchange *x, int status, const char *message)
+{
+  if (!x->reply.status) registry_reply_error(&x->reply, status, status, message);
+}
+
+static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_len, void **con_cls)
+{
+  exchange *x = (exchange *)*con_cls;
+  (void)opaque, (void)url, (void)version;
+
+  if (!x) return MHD_NO; /* no memory when the target came in */
+  if (!x->seen) {
+    x->seen = true;
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, x);
+    x->rq.head = strcmp(method, "HEAD") == 0;
+    x->rq.method = x->rq.head ? "GET" : (const char *)csfle__arena_copy(&x->rq.arena, csfle__str(method)).ptr;
+    if (!x->target || !x->rq.method) return MHD_NO;
+    if (x->bad || x->lengths > 1 || x->encodings > 1 || (x->lengths && x->encodings)) {
+      refuse(x, 400, "the request's header fields are ambiguous or malformed");
+      x->reply.allow = NULL;
+      return send_reply(x); /* and the connection ends: where the body ends is not known */
+    }
+    if (x->declared > x->http->options.max_body_bytes) {
+      refuse(x, 413, NULL);
+      return send_reply(x);
+    }
+    if (!registry_target_parse(&x->rq, x->target)) refuse(x, 400, "the request target is malformed");
+    if (x->bad_coding) refuse(x, 415, NULL);
+    return MHD_YES;
+  }
+  if (*upload_len) {
+    if (!x->reply.status) {
+      if (x->rq.body.len + *upload_len > x->http->options.max_body_bytes) {
+        csfle__buf_clear(&x->rq.body);
+        refuse(x, 413, NULL);
+      } else if (csfle__buf_put(&x->rq.body, upload, *upload_len, NULL) != CSFLE_OK) {
+        refuse(x, 500, NULL);
+      }
+    }
+    *upload_len = 0;
+    return MHD_YES;
+  }
+  if (!x->started) return start(x);
+  return x->ready ? send_reply(x) : MHD_YES;
+}
+
+/* ---- the listener ---------------------------------------------------------------------------------------------- */
+
+static size_t leave_escaped(void *opaque, struct MHD_Connection *connection, char *text)
+{
+  (void)opaque, (void)connection;
+  return strlen(text);
+}
+
+static void on_mhd_log(void *opaque, const char *fmt, va_list args)
+{
+  char           text[256];
+  registry_http *h = (registry_http *)opaque;
+  vsnprintf(text, sizeof text, fmt, args);
+  text[strcspn(text, "\r\n")] = 0;
+  csfle__log_line(h->log, 7, "http", "%s", text);
+}
+
+csfle_status registry_http_start(registry_http **out, const registry_http_options *o, const registry_http_app *app,
+                                 const csfle__log *log, csfle_error *err)
+{
+  union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } address = { 0 };
+  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+  if (inet_pton(AF_INET, o->host, &address.v4.sin_addr) == 1) {
+    address.v4.sin_family = AF_INET;
+    address.v4.sin_port = htons((uint16_t)o->port);
+  } else if (inet_pton(AF_INET6, o->host, &address.v6.sin6_addr) == 1) {
+    address.v6.sin6_family = AF_INET6;
+    address.v6.sin6_port = htons((uint16_t)o->port);
+    flags |= MHD_USE_IPv6;
+  } else {
+    return csfle__fail(err, CSFLE_E_CONFIG, "listener host \"%s\" is no numeric address", o->host);
+  }
+  registry_http *h = (registry_http *)csfle__calloc(1, sizeof *h);
+  if (!h) return csfle__nomem(err);
+  h->options = *o;
+  h->app = *app;
+  h->log = log;
+  pthread_mutex_init(&h->lock, NULL);
+  pthread_cond_init(&h->idle, NULL);
+  h->pool = registry_pool_new(o->workers, o->queue);
+  if (h->pool)
+    h->daemon = MHD_start_daemon(
+      flags, (uint16_t)o->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &address.any,
+      MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
+      MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES * 2, MHD_OPTION_CONNECTION_TIMEOUT,
+      (unsigned)o->idle_timeout_s, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+      MHD_OPTION_END);
+  if (!h->daemon) {
+    registry_http_stop(h);
+    return csfle__fail(err, CSFLE_E_CONFIG, "cannot listen on %s port %d", o->host, o->port);
+  }
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
+  h->port = info ? info->port : o->port;
+  *out = h;
+  return CSFLE_OK;
+}
+
+int registry_http_port(const registry_http *h)
+{
+  return h->port;
+}
+
+void registry_http_stop(registry_http *h)
+{
+  if (!h) return;
+  if (h->daemon) {
+    MHD_socket fd = MHD_quiesce_daemon(h->daemon);
+    if (fd != MHD_INVALID_SOCKET) close(fd);
+    pthread_mutex_lock(&h->lock);
+    while (h->in_flight > 0) pthread_cond_wait(&h->idle, &h->lock);
+    pthread_mutex_unlock(&h->lock);
+    MHD_stop_daemon(h->daemon);
+  }
+  registry_pool_free(h->pool);
+  pthread_cond_destroy(&h->idle);
+  pthread_mutex_destroy(&h->lock);
+  csfle__free(h);
+}

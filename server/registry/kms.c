@@ -1,0 +1,71 @@
+/* The server's own use of a KMS, for shared KEKs: only the KEK's properties, alternates in order. [DEK 4.3, 2.3] */
+#include "server/registry/registry.h"
+
+#include "core/kms/driver.h"
+#include "server/log/must.h"
+
+
+
+static const char *get_prop(void *opaque, const char *name)
+{
+  const csfle__pairs *props = (const csfle__pairs *)opaque;
+  csfle__bytes        v = csfle__pairs_get(props, name);
+  return v.ptr ? (const char *)v.ptr : NULL; /* texts of an arena end with NUL */
+}
+
+static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes key_id, bool unwrap, csfle__bytes in,
+                         csfle__secret *out, csfle_error *err)
+{
+  csfle__kms      *kms = NULL;
+  csfle__kms_call  call;
+  csfle__kms_props props = { get_prop, (void *)&k->props };
+
+  csfle_status rc = csfle__kms_open(&kms, k->type, key_id, &props, err);
+  if (rc != CSFLE_OK) return rc;
+  csfle__kms_call_init(&call, unwrap, in);
+  rc = csfle__kms_run(kms, &call, g->transport, g->clock, err);
+  if (rc == CSFLE_OK) csfle__secret_move(out, &call.out);
+  csfle__kms_call_free(&call);
+  csfle__kms_close(kms);
+  return rc;
+}
+
+static bool run(registry *g, const registry_kms_key *k, csfle__bytes subject, bool unwrap, csfle__bytes in,
+                csfle__secret *out, registry_problem *p)
+{
+  const char  *what = unwrap ? "raw" : "encrypted";
+  csfle_error  err = CSFLE_ERROR_INIT, last = CSFLE_ERROR_INIT;
+  csfle__bytes more = csfle__pairs_get(&k->props, "encrypt.alternate.kms.key.ids"), key_id = k->key_id;
+  bool         denied = false;
+
+  if (!csfle__kms_driver_find(k->type))
+    return registry_refuse(p, 500, 50070, "Could not generate %s dek for %.*s: No KMS driver supports: %.*s://%.*s", what,
+                           CSFLE__FMT(subject), CSFLE__FMT(k->type), CSFLE__FMT(k->key_id));
+  for (;;) {
+    if (once(g, k, key_id, unwrap, in, out, &err) == CSFLE_OK) return true;
+    bool refused = CSFLE_CLASS(err.code) == CSFLE_CLASS(CSFLE_E_FORBIDDEN);
+    if (refused || !denied) last = err; /* a refusal says more than what came after it */
+    denied = denied || refused;
+    key_id = CSFLE__NONE;
+    while (more.len && !key_id.len) {
+      const uint8_t *comma = (const uint8_t *)memchr(more.ptr, ',', more.len);
+      size_t         n = comma ? (size_t)(comma - more.ptr) : more.len;
+      key_id = csfle__trim(csfle__view(more.ptr, n));
+      more = csfle__from(more, n + 1);
+    }
+    if (!key_id.len) break;
+  }
+  return registry_refuse(p, denied ? 403 : 500, denied ? 40370 : 50070, "Could not generate %s dek for %.*s: %s", what, CSFLE__FMT(subject), last.msg);
+}
+
+bool registry_kms_wrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes material,
+                       csfle__secret *wrapped, registry_problem *p)
+{
+  return run(g, k, subject, false, material, wrapped, p);
+}
+
+bool registry_kms_unwrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes wrapped,
+                         csfle__secret *material, registry_problem *p)
+{
+  return run(g, k, subject, true, wrapped, material, p);
+}

@@ -1,0 +1,192 @@
+/**
+ * Commands on the state: each checks, makes records, appends and applies them, in that order, under the one writer
+ * lock. The caller holds the lock (registry_begin) and, before it lets anything out, waits for registry_end's position.
+ */
+#ifndef REGISTRY_REGISTRY_REGISTRY_H
+#define REGISTRY_REGISTRY_REGISTRY_H
+
+#include "server/registry/state.h"
+
+#include <pthread.h>
+
+#include "core/fetch/fetch.h"
+
+typedef struct registry_limits {
+  int64_t otherwise, max; /**< [SR 1.6] */
+} registry_limits;
+
+typedef struct registry_options {
+  registry_level  level; /**< schema.compatibility.level */
+  bool            validate_fields, validate_new_schemas, reject_empty_subject, mode_mutability, strict_reference_versions;
+  int64_t         max_keys; /**< dek.registry.max.keys */
+  registry_limits schemas, subjects, subject_versions, contexts, keks, dek_subjects, dek_versions;
+  const char     *group_id; /**< schema.registry.group.id */
+} registry_options;
+
+typedef struct registry {
+  registry_state  *state;
+  registry_log    *log;
+  pthread_rwlock_t lock; /**< write: one command at a time; read: answers */
+  registry_options options;
+  const csfle__log      *out;
+  const csfle__clock    *clock;
+  const csfle_transport *transport; /**< for KMS calls of shared KEKs */
+} registry;
+
+/** Replays @p log into a new state, compacts it and starts its committer. The log is the registry's from now on. */
+csfle_status registry_open(registry **out, registry_log *log, const registry_options *options, const csfle__clock *clock,
+                           const csfle__log *lines, const csfle_transport *transport, csfle_error *err);
+void registry_close(registry *g);
+/** Takes the lock; registry_end gives it back and says which position the answer has to wait for. */
+void     registry_begin(registry *g, bool write);
+uint64_t registry_end(registry *g);
+
+/** Why a command is refused. */
+typedef struct registry_problem {
+  int  status, code;
+  char text[4096];
+} registry_problem;
+/** Fills @p p; false, so that it can be returned. */
+bool registry_refuse(registry_problem *p, int status, int code, const char *fmt, ...) CSFLE__PRINTF(4, 5);
+
+/** Records of one command, made durable together. Zero state: registry_change_init. */
+typedef struct registry_change {
+  csfle__arena    arena;
+  registry_record *records;
+  size_t          count, cap;
+} registry_change;
+/** Adds a record; bytes are copied; value.ptr NULL: tombstone. */
+void registry_change_add(registry_change *c, registry_topic topic, csfle__bytes key, csfle__bytes value);
+/** Appends and applies; frees @p c either way. 500/50001 when the log does not take it. */
+bool registry_change_commit(registry *g, registry_change *c, registry_problem *p);
+
+/* ---- names, config, mode in scope ------------------------------------------------------------------------------ */
+
+/** The view of csfle__subject_parse(name).context, which is "." for unqualified names. */
+csfle__bytes registry_context_of(csfle__bytes name);
+/** [SR 3.2]; @p settings: for config and mode, where the global context is allowed. */
+bool registry_subject_valid(csfle__bytes name, bool settings);
+
+/** Config in scope of a subject. [SR 5.10] */
+typedef struct registry_scope {
+  const registry_config *config; /**< the record found first, or NULL */
+  bool                   normalize, validate_fields, validate_new_schemas;
+  registry_level         level;
+  csfle__bytes           group;
+} registry_scope;
+registry_scope registry_scope_of(const registry *g, csfle__bytes subject);
+registry_mode  registry_mode_of(const registry *g, csfle__bytes subject);
+/** 42205 unless @p subject may be changed: not READONLY. */
+bool registry_writable(const registry *g, csfle__bytes subject, registry_problem *p);
+
+/* ---- schemas --------------------------------------------------------------------------------------------------- */
+
+typedef struct registry_schema_request {
+  csfle__bytes        subject; /**< normalised */
+  csfle__schema_info *info;    /**< the request; changed by the command: what would be stored */
+  bool                normalize, force;
+  bool                deleted; /**< lookup: soft-deleted versions count */
+  /* results */
+  registry_version *version;
+  bool              stored; /**< read from the store: ts and deleted are told [SR 2.5] */
+} registry_schema_request;
+
+/** POST /subjects/{s}/versions. [SR 5.5] */
+bool registry_register(registry *g, registry_schema_request *r, registry_problem *p);
+/** POST /subjects/{s}. [SR 5.6] */
+bool registry_lookup(registry *g, registry_schema_request *r, registry_problem *p);
+/** Whether the schema may follow: *compatible, or 501 where this build cannot tell. @p version 0: all, -1: latest. [SR 4.6] */
+bool registry_compatible(registry *g, registry_schema_request *r, int32_t version, bool *compatible, registry_problem *p);
+/** Text for format= of a stored version; appends to @p out. */
+bool registry_formatted(registry *g, const registry_version *v, csfle__bytes format, csfle_buf *out, registry_problem *p);
+/** Soft or permanent delete. [SR 5.8] */
+bool registry_delete_version(registry *g, csfle__bytes subject, int32_t version, bool permanent, int32_t *deleted, registry_problem *p);
+/** Numbers go to *out (csfle__free), ascending. */
+bool registry_delete_subject(registry *g, csfle__bytes subject, bool permanent, int32_t **out, size_t *count, registry_problem *p);
+
+/** Resolves references and parses; canonical (or normalised) text replaces info->schema. [SR 5.5 step 10] */
+bool registry_canonicalize(registry *g, csfle__bytes subject, csfle__schema_info *info, unsigned flags, bool normalize,
+                           csfle__schema **parsed, registry_problem *p);
+/** Equivalence of 5.7 between a canonicalised request and a stored version. */
+bool registry_equivalent(registry *g, const csfle__schema_info *info, const csfle__schema *parsed, const registry_version *v);
+/** Version of the subject that equals the request, by hash and then by equivalence. [SR 5.6] */
+registry_version *registry_match(registry *g, csfle__bytes subject, const csfle__schema_info *info,
+                                 const csfle__schema *parsed, bool deleted, bool *by_hash);
+/** Whether schemas may follow each other under the level in scope; a refusal is 40901. */
+bool registry_check_level(registry *g, const registry_scope *scope, csfle__bytes subject, const csfle__schema_info *info,
+                          const csfle__schema *parsed, registry_problem *p);
+/** encrypt.kek.name and encrypt.kms.type for rules with a bare key id. [DEK 10.2] */
+void registry_kms_defaults(csfle__schema_info *info);
+/** The value of a SCHEMA record. */
+void registry_put_schema_value(csfle_buf *b, csfle__bytes subject, int32_t version, int32_t id, const csfle__schema_info *info, bool deleted);
+void registry_put_schema_key(csfle_buf *b, csfle__bytes subject, int32_t version);
+
+/* ---- config and mode ------------------------------------------------------------------------------------------- */
+
+/** PUT /config[/{s}]: @p body is the request object; the resulting record in write form is appended to @p echo. */
+bool registry_config_put(registry *g, csfle__bytes name, yyjson_val *body, csfle_buf *echo, registry_problem *p);
+bool registry_config_delete(registry *g, csfle__bytes name, csfle_buf *old, registry_problem *p);
+/** Read form, with the server's default level when the record has none. @p c may be NULL. */
+void registry_put_config(const registry *g, const registry_config *c, bool write_form, csfle_buf *out);
+/** The config that is in force, merged. [SR 4.7 defaultToGlobal] */
+void registry_put_effective_config(const registry *g, csfle__bytes name, csfle_buf *out);
+/** @p mode UNSET removes. [SR 4.8, 5.11] */
+bool registry_mode_put(registry *g, csfle__bytes name, registry_mode mode, bool force, registry_problem *p);
+/** *old UNSET: there was none (recursive on a context). */
+bool registry_mode_delete(registry *g, csfle__bytes name, bool recursive, registry_mode *old, registry_problem *p);
+bool registry_context_delete(registry *g, csfle__bytes name, registry_problem *p);
+/** Adds the tombstones of a subject's config and mode records, where there are some. */
+void registry_settings_dropped(const registry *g, csfle__bytes name, registry_change *c);
+
+/* ---- keys ------------------------------------------------------------------------------------------------------ */
+
+/** What a request says about a KEK; texts with ptr NULL are absent. */
+typedef struct registry_kek_request {
+  csfle__bytes  name, kms_type, kms_key_id, doc;
+  csfle__pairs  props;
+  bool          has_props, has_doc, has_shared; /**< members given, null included */
+  bool          shared, deleted;
+} registry_kek_request;
+bool registry_kek_create(registry *g, const registry_kek_request *r, registry_problem *p);
+bool registry_kek_update(registry *g, const registry_kek_request *r, registry_problem *p);
+bool registry_kek_delete(registry *g, csfle__bytes name, bool permanent, registry_problem *p);
+bool registry_kek_undelete(registry *g, csfle__bytes name, registry_problem *p);
+/** Validation of a create request and its normal form, without the state. [DEK 3.2] */
+bool registry_kek_check(registry_kek_request *r, registry_problem *p);
+/** The KEK, 40470 when missing. @p deleted: soft-deleted ones count. */
+registry_kek *registry_kek_get(const registry *g, csfle__bytes name, bool deleted, registry_problem *p);
+
+typedef struct registry_dek_request {
+  csfle__bytes     kek, subject, material; /**< material.ptr NULL: not given */
+  csfle__algorithm algorithm;
+  int32_t          version;
+  bool             deleted, rewrap;
+} registry_dek_request;
+/** Create or rewrap, KMS calls included: takes and gives back the lock itself, never holds it across a call. [DEK 4.5]
+    The stored DEK is appended as JSON to @p out; *position is what it waits for. */
+bool registry_dek_create(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p);
+/** Read with keyMaterial when the KEK is shared; takes the lock itself. @p version -1: latest. [DEK 3.9, 3.11] */
+bool registry_dek_read(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p);
+/** Wraps a fresh key with the KEK; takes the lock itself. The KEK as JSON to @p out. [DEK 3.7] */
+bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t *position, registry_problem *p);
+/** The same for a KEK that is not stored yet. @p doing: "creating", "updating". */
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const char *doing, registry_problem *p);
+/** All versions of (subject, algorithm) with version 0, else the one; -1 does nothing after the existence check. */
+bool registry_dek_delete(registry *g, const registry_dek_request *r, bool permanent, registry_problem *p);
+bool registry_dek_undelete(registry *g, const registry_dek_request *r, registry_problem *p);
+void registry_put_kek(csfle_buf *b, const csfle__kek *k);
+/** @p material: decoded key material to tell, or empty. */
+void registry_put_dek(csfle_buf *b, const csfle__dek *d, csfle__bytes material);
+csfle__dek *registry_dek_latest(const registry_kek *k, csfle__bytes subject, csfle__algorithm a, bool deleted);
+
+/* between keys and kms: wraps or unwraps under a KEK's properties; 50070 or 40370 with the text of 2.3 on failure */
+typedef struct registry_kms_key {
+  csfle__bytes type, key_id;
+  csfle__pairs props;
+} registry_kms_key;
+bool registry_kms_wrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes material,
+                       csfle__secret *wrapped, registry_problem *p);
+bool registry_kms_unwrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes wrapped,
+                         csfle__secret *material, registry_problem *p);
+
+#endif
