@@ -48,9 +48,12 @@ static size_t on_header(char *ptr, size_t size, size_t count, void *opaque)
   csfle__bytes line = csfle__view(ptr, size * count);
   /* a new status line: what came before was "100 Continue" */
   if (csfle__starts(line, CSFLE__LIT("HTTP/"))) csfle__buf_clear(&t->headers);
-  else if (csfle__trim(line).len && csfle__buf_put(&t->headers, line.ptr, line.len, NULL) != CSFLE_OK) {
-    t->failure = "reply headers are too long";
-    return 0;
+  else if (csfle__trim(line).len) {
+    csfle_status rc = csfle__buf_put(&t->headers, line.ptr, line.len, NULL);
+    if (rc != CSFLE_OK) {
+      t->failure = rc == CSFLE_E_SPACE ? "reply headers are too long" : "out of memory";
+      return 0;
+    }
   }
   return size * count;
 }
@@ -227,7 +230,10 @@ static void start(void *opaque, csfle_exchange *x)
   give_handle(c, h);
   free_list(list);
   const char *headers = csfle__buf_cstr(&t.headers);
-  csfle_exchange_done(x, (int)status, headers, t.body.ptr, t.body.len, code == CURLE_OK ? NULL : why);
+  csfle_exchange_done(x, (int)status, headers, t.body.ptr, t.body.len,
+                      code != CURLE_OK ? why
+                      : headers        ? NULL
+                                       : "out of memory");
   csfle_buf_free(&t.headers);
   csfle_buf_free(&t.body);
 }
