@@ -68,7 +68,7 @@ int args_parse(args *a, const command *c, int argc, char **argv)
       const char *given = argv[optind - 1];
       if (got == ':') {
         if (optopt >= 256) return fail(EXIT_USAGE, "--%s needs a %s", c->options[optopt - 256].long_name, c->options[optopt - 256].value);
-        return fail(EXIT_USAGE, "-%c needs a value; '%s --help' lists the options", optopt, c->name);
+        return fail(EXIT_USAGE, "-%c needs a value; 'csfle %s --help' lists the options", optopt, c->name);
       }
       if (optopt && optopt < 256) return fail(EXIT_USAGE, "unknown option -%c; 'csfle %s --help' lists the options", optopt, c->name);
       return fail(EXIT_USAGE, "unknown option %.*s; 'csfle %s --help' lists the options", (int)strcspn(given, "="), given, c->name);

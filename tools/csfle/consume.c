@@ -120,7 +120,7 @@ static bool one_record(consumer *c, const rd_kafka_message_t *m, int *stopped)
     int code = exit_code_of(&err);
     snprintf(place, sizeof place, "%s [%d] at offset %lld", rd_kafka_topic_name(m->rkt), (int)m->partition, (long long)m->offset);
     /* what will stay as it is for all records ends the run: no registry, no credentials, no memory */
-    if (CSFLE_CLASS(err.code) == CSFLE_CLASS_WAIT || err.code == CSFLE_E_UNAUTHENTICATED || err.code == CSFLE_E_NOMEM || err.code == CSFLE_E_CONFIG) {
+    if (CSFLE_CLASS(err.code) == CSFLE_CLASS_WAIT || err.code == CSFLE_E_UNAUTHENTICATED || err.code == CSFLE_E_NOMEM) {
       c->run.failed++;
       *stopped = fail_with(&err, place);
       return true;

@@ -53,7 +53,7 @@ int exit_code_of(const csfle_error *err)
     case 401: case 403: return EXIT_DENIED;
     case 404: return EXIT_MISSING;
     case 409: return EXIT_CONFLICT;
-    case 408: case 429: case 502: case 503: case 504: return EXIT_UNAVAILABLE;
+    case 408: case 429: case 500: case 502: case 503: case 504: return EXIT_UNAVAILABLE;
     default: break;
   }
   switch (CSFLE_CLASS(err->code)) {
