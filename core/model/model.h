@@ -102,7 +102,7 @@ csfle_status csfle__references_put(csfle_buf *b, const csfle__schema_ref *r, siz
 csfle_status csfle__pairs_put(csfle_buf *b, const csfle__pairs *p, csfle_error *err);
 csfle_status csfle__names_put(csfle_buf *b, const csfle__names *n, csfle_error *err);
 
-/** Equal contents; NULL equals NULL only. */
+/** Equal contents; NULL equals NULL only; an empty text is an absent one, for neither is stored or hashed. */
 bool csfle__metadata_equal(const csfle__metadata *a, const csfle__metadata *b);
 bool csfle__rule_set_equal(const csfle__rule_set *a, const csfle__rule_set *b);
 bool csfle__references_equal(const csfle__schema_ref *a, size_t an, const csfle__schema_ref *b, size_t bn);
@@ -132,13 +132,17 @@ typedef struct csfle__dek {
   csfle__arena     arena;
   csfle__bytes     kek_name, subject, encrypted_key_material; /**< base64 text; ptr NULL: none */
   csfle__secret    key_material;                              /**< decoded from keyMaterial; empty: none. Wiped on free */
-  csfle__algorithm algorithm;
-  int32_t          version;
+  csfle__algorithm algorithm;                                 /**< AES256_GCM when absent */
+  int32_t          version;                                   /**< 0 when absent */
   bool             deleted;
   int64_t          ts;
 } csfle__dek;
 csfle_status csfle__kek_parse(csfle__kek **out, yyjson_val *obj, csfle_error *err);
 void csfle__kek_free(csfle__kek *k);
+/**
+ * As Jackson reads it (dek-registry.md 2.1): numbers for texts, texts for numbers. An unknown algorithm and material that is not
+ * Base64 are CSFLE_E_SCHEMA. The characters of keyMaterial are zeroed in @p obj, whose owner does not wipe it. [ENC-101]
+ */
 csfle_status csfle__dek_parse(csfle__dek **out, yyjson_val *obj, csfle_error *err);
 void csfle__dek_free(csfle__dek *d);
 /** KEK name rule of dek-registry.md 2.6 (1..256 UTF-16 units, Unicode letters/digits _ -). [ENC-78] */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -277,6 +278,31 @@ TEST(threads_share_the_pool_and_connections_are_reused)
     assert_int_equal((intptr_t)good, 50);
   }
   assert_true(atomic_load(&connections) - before <= 4);
+  csfle__curl_free(c);
+}
+
+/* Two processes on one connection would read each other's answers. */
+TEST(a_forked_child_opens_its_own_connection)
+{
+  csfle__curl *c = set_up(0, 0);
+  csfle__io    io;
+  int          before = atomic_load(&connections), status;
+  csfle__io_init(&io);
+  ask(c, &io, "GET", "/ok", NULL);
+  assert_int_equal(atomic_load(&connections) - before, 1);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    ask(c, &io, "GET", "/500", NULL);
+    _exit(io.reply.status == 500 ? 0 : 1);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  assert_int_equal(atomic_load(&connections) - before, 2);
+  ask(c, &io, "GET", "/ok", NULL);
+  assert_int_equal(io.reply.status, 200);
+  assert_int_equal(atomic_load(&connections) - before, 2);
+  csfle__io_free(&io);
   csfle__curl_free(c);
 }
 
