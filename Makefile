@@ -29,7 +29,8 @@ bench: configure
 	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; exit $$rc
 
 install: all
-	@DESTDIR="$(DESTDIR)" cmake --install $(RELEASE) --prefix "$(PREFIX)"
+	@cmake -S . -B $(RELEASE) -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null # csfle.pc holds the prefix
+	@DESTDIR="$(DESTDIR)" cmake --install $(RELEASE)
 
 clean:
 	rm -rf build
