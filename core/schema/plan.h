@@ -49,22 +49,26 @@ typedef struct csfle__selection {
 typedef struct csfle__leaf {
   csfle__bytes     name;     /**< "ns.Record.field": full name of the field */
   csfle__leaf_type type;
-  uint64_t         rules;    /**< bit i: rule i takes it */
+  uint64_t         rules;    /**< bit i: rule i takes it; NULL branches are no leaves */
   bool             required; /**< carries one of selection.required */
 } csfle__leaf;
 
-/** A tag that can have no effect: fail closed on write. [S19] [S20] [S24] */
+/**
+ * A tag that can have no effect: fail closed on write. Only tags that some rule or selection.required names are listed;
+ * tags for other purposes may stand anywhere. [S19] [S20] [S24]
+ */
 typedef enum csfle__plan_problem_kind {
   CSFLE__TAG_UNREACHABLE,  /**< on a record, a type object, an enum's or fixed's type ...: no walk looks there (S19) */
-  CSFLE__TAG_ON_CONTAINER, /**< on a field whose leaves belong to a nested record's fields (S20) */
-  CSFLE__NO_FIELDS,        /**< the top-level type is no record: no field rule can reach anything (S24) */
+  CSFLE__TAG_ON_CONTAINER, /**< on a field that holds records none of whose leaves carries it, or whose direct primitive
+                                fields, which Java encrypts, do not all carry it (S20) */
+  CSFLE__NO_FIELDS,        /**< a value outside any field (top-level primitive): no field rule can reach it (S24) */
   CSFLE__RULE_REACHES_NOTHING /**< rule `rule` selects no leaf at all */
 } csfle__plan_problem_kind;
 typedef struct csfle__plan_problem {
   csfle__plan_problem_kind kind;
   csfle__bytes             path; /**< where, for the message; borrowed from the plan */
-  csfle__bytes             tag;
-  size_t                   rule;
+  csfle__bytes             tag;  /**< empty for NO_FIELDS and RULE_REACHES_NOTHING */
+  size_t                   rule; /**< of RULE_REACHES_NOTHING; else SIZE_MAX */
 } csfle__plan_problem;
 
 /** Public part of a plan. */
@@ -84,6 +88,9 @@ typedef struct csfle__span {
   uint32_t leaf;  /**< index into plan->leaves */
   uint32_t kind;  /**< 0 a leaf; else the format's own rewrite (an Avro block header that carried its byte size) */
 } csfle__span;
+
+/** Items of no bytes (null, empty records) that arrays of one value may hold together: nothing else bounds them. */
+#define CSFLE__PLAN_MAX_EMPTY_ITEMS 1000000
 
 typedef struct csfle__walk {
   csfle__span *spans; /**< in order of the input, leaves and the format's own rewrites together */
@@ -116,5 +123,8 @@ csfle_status csfle__plan_splice(const csfle__plan *p, csfle__bytes in, const csf
 
 /** Whether @p pattern matches the whole field path, as the Java client's matcher does. [SERDE-104] .. [SERDE-109] */
 bool csfle__tag_path_match(csfle__bytes pattern, csfle__bytes path);
+/** False for a pattern Java refuses (unbalanced bracket), one nobody writes on purpose, or one of over 1,024 characters:
+ *  it matches nothing, and csfle__plan_compile refuses it, because "no match" would mean plaintext. */
+bool csfle__tag_path_valid(csfle__bytes pattern);
 
 #endif

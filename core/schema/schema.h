@@ -9,6 +9,9 @@
 
 typedef struct csfle__schema csfle__schema;
 typedef struct csfle__plan   csfle__plan;
+struct csfle__selection;
+struct csfle__walk;
+struct csfle__replacement;
 
 /** Text of a resolved reference, children before parents (spec/schemas-and-compatibility.md 1.4). */
 typedef struct csfle__reference {
@@ -36,6 +39,14 @@ typedef struct csfle__format {
   csfle__bytes (*record_name)(const csfle__schema *s);
   /** Calls @p each for every inline tag at any place of the text: tag and the path it stands at. */
   void (*inline_tags)(const csfle__schema *s, void (*each)(void *opaque, csfle__bytes path, csfle__bytes tag), void *opaque);
+  /* what plan.h and text.h call: see there */
+  csfle_status (*plan_compile)(csfle__plan **out, const csfle__schema *s, const struct csfle__selection *sel, csfle_error *err);
+  void (*plan_free)(csfle__plan *p);
+  csfle_status (*walk)(const csfle__plan *p, csfle__bytes in, struct csfle__walk *w, csfle_error *err);
+  csfle_status (*splice)(const csfle__plan *p, csfle__bytes in, const struct csfle__walk *w,
+                         const struct csfle__replacement *r, csfle_buf *out, csfle_error *err);
+  csfle_status (*to_json)(const csfle__schema *s, csfle__bytes in, unsigned flags, csfle_buf *out, size_t *consumed, csfle_error *err);
+  csfle_status (*from_json)(const csfle__schema *s, csfle__bytes json, csfle_buf *out, csfle_error *err);
 } csfle__format;
 
 /** The format of a schemaType ("" and AVRO are Avro); NULL when this build has none. */

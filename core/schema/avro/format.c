@@ -1,5 +1,5 @@
 /* The line of formats.def: csfle__format_avro; and the tags written in a text (3.9). */
-#include "core/schema/avro/avro.h"
+#include "core/schema/avro/plan.h"
 
 #include "core/base/alloc.h"
 
@@ -100,4 +100,8 @@ const csfle__format        csfle__format_avro = {
   .same_layout = csfle__avro_same_layout,
   .record_name = record_name,
   .inline_tags = inline_tags,
+  .plan_compile = csfle__avro_plan_compile,
+  .plan_free = csfle__avro_plan_free,
+  .walk = csfle__avro_walk,
+  .splice = csfle__avro_splice,
 };
