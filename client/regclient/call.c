@@ -135,10 +135,9 @@ static bool retriable(int status)
   return status == 0 || status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-static csfle_status class_of(int status, const char *failure)
+static csfle_status class_of(int status)
 {
   switch (status) {
-  case 0: return strstr(failure, "timed out") || strstr(failure, "timeout") ? CSFLE_E_TIMEOUT : CSFLE_E_UNAVAILABLE;
   case 401: return CSFLE_E_UNAUTHENTICATED;
   case 403: return CSFLE_E_FORBIDDEN;
   case 429: return CSFLE_E_THROTTLED;
@@ -158,11 +157,13 @@ static void clean(csfle__bytes text, char *out, size_t size)
 static void fail_call(const csfle__rc *rc, const csfle__rc_call *c, csfle_error *err)
 {
   const csfle__reply *r = &c->io.reply;
-  csfle_status        code = class_of(r->status, r->failure);
+  csfle_status        code = class_of(r->status);
   const char         *base = rc->urls[(c->first + c->tried) % rc->url_count].base;
   char                text[MAX_BODY_TEXT + 1];
   if (r->status == 0) {
-    csfle__fail(err, code, "no reply from %.120s: %s", base, r->failure[0] ? r->failure : "unknown failure");
+    code = csfle__reply_failed(r, NULL);
+    if (code == CSFLE_E_NOMEM) csfle__nomem(err);
+    else csfle__fail(err, code, "no reply from %.120s: %s", base, r->failure[0] ? r->failure : "unknown failure");
     return;
   }
   yyjson_doc  *doc = NULL;
@@ -202,6 +203,10 @@ csfle__next csfle__rc_step(csfle__rc *rc, csfle__rc_call *c, csfle_error *err)
       CSFLE__STOP(c, CSFLE__SEND);
       c->status = c->io.reply.status;
       if (!retriable(c->status)) goto answered;
+      if (!c->status && csfle__reply_failed(&c->io.reply, NULL) == CSFLE_E_NOMEM) {
+        csfle__nomem(err);
+        return CSFLE__FAIL;
+      }
       if (c->attempt >= rc->max_retries) break;
       {
         /* full jitter: 1 .. min(wait * 2^n, max) */

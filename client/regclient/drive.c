@@ -9,7 +9,9 @@ csfle_status csfle__drive(const csfle__world *w, csfle__machine m, csfle_error *
     switch (m.step(m.self, err)) {
     case CSFLE__SEND: csfle__send(w->transport, m.io(m.self)); break;
     case CSFLE__WAIT: csfle__answer_wait(&w->clock, m.io(m.self)); break;
-    case CSFLE__NEED: csfle__answer_need(m.io(m.self)); break;
+    case CSFLE__NEED:
+      if (csfle__answer_need(m.io(m.self)) != CSFLE_OK) return csfle__nomem(err);
+      break;
     case CSFLE__DONE: return CSFLE_OK;
     case CSFLE__FAIL: return err->code ? err->code : csfle__fail(err, CSFLE_E_INTERNAL, "a step failed without saying why");
     }

@@ -1,0 +1,39 @@
+/**
+ * csfle_client inside: configuration, the registry, its schemas, the ring of keys. Any thread. Lock order: a client's
+ * `lock`, then a serde's; neither is held over I/O.
+ */
+#ifndef CSFLE_SERDE_CLIENT_H
+#define CSFLE_SERDE_CLIENT_H
+
+#include "client/config/config.h"
+#include "client/encrypt/ring.h"
+#include "client/regclient/schemas.h"
+
+struct csfle_client {
+  csfle_config   *config;
+  csfle__curl    *curl; /**< NULL with a transport of the caller's */
+  csfle__rc       rc;
+  csfle__ring     ring;
+  csfle__cache    schemas;
+  csfle__flights  flights; /**< of schemas */
+  int64_t         latest_ttl_ms, max_stale_ms, grace_ms, max_age_ms, key_expiry_ms;
+  pthread_mutex_t lock;
+  csfle_serde    *serdes;
+};
+
+/** What to fetch; as csfle__schema_fetch. */
+typedef struct csfle__schema_want {
+  csfle__schema_by by;
+  csfle__bytes     subject, text;
+  bool             normalize;
+  int32_t          id;
+  uint8_t          guid[16];
+  bool             fresh; /**< not from the cache */
+} csfle__schema_want;
+/** The schema, retained for the caller; waits for the network. Of many threads one fetches. [SERDE-168] [SERDE-169] */
+csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err);
+
+static inline int64_t csfle__client_mono(const csfle_client *cl) { return csfle__mono_ms(&cl->rc.world); }
+static inline int64_t csfle__client_wall(const csfle_client *cl) { return csfle__wall_ms(&cl->rc.world); }
+
+#endif

@@ -1,0 +1,251 @@
+/* One Kafka payload back into a record. See serde.h. */
+#include "client/serde/serde.h"
+#include "client/wire/wire.h"
+
+/* ---- which contract */
+
+static csfle_status fetch_by(csfle_serde *s, csfle__schema_by by, const csfle__frame *f, bool fresh, csfle__registered **out, csfle_error *err)
+{
+  csfle__schema_want w = { .by = by, .subject = csfle__str(s->subject), .id = f->id, .fresh = fresh };
+  memcpy(w.guid, f->guid, 16);
+  csfle_status rc = csfle__client_schema(s->client, &w, out, err);
+  if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) {
+    if (by == CSFLE__BY_ID) csfle__where(err, "%s id %d", s->subject, (int)f->id);
+    else csfle__where(err, "%s", s->subject);
+  }
+  return rc;
+}
+
+static bool migrates(const csfle__registered *r) { return r->info->rule_set && r->info->rule_set->migration.count; }
+
+/* A reader schema is the latest version: the same layout reads as it is, anything else would need what is not there yet. */
+static csfle_status check_reader(csfle_serde *s, csfle__registered *writer, const csfle__use *reader, csfle_error *err)
+{
+  csfle__use  *w = NULL;
+  csfle_status rc;
+  if (writer->info->id == reader->contract->registered->info->id) return CSFLE_OK;
+  if (migrates(writer) || migrates(reader->contract->registered)) {
+    rc = csfle__fail(err, CSFLE_E_RULE, "migration rules are not supported yet (use.latest.version on a reader)");
+  } else {
+    rc = csfle__use_make(s, writer, CSFLE__ON_READ, &w, err);
+    if (rc != CSFLE_OK) return rc;
+    const csfle__format *f = csfle__schema_format(w->contract->schema);
+    if (f != csfle__schema_format(reader->contract->schema) || !f->same_layout(w->contract->schema, reader->contract->schema))
+      rc = csfle__fail(err, CSFLE_E_SCHEMA_MISMATCH, "schema id %d is laid out differently from the latest version; resolving one into the other is not supported yet",
+                       (int)writer->info->id);
+    csfle__release(&w->shared);
+  }
+  if (rc != CSFLE_OK) csfle__contract_where(reader->contract->registered, err);
+  return rc;
+}
+
+static csfle_status make_use(csfle_serde *s, const csfle__frame *f, csfle__use *old, csfle__use **out, csfle_error *err)
+{
+  csfle_client      *cl = s->client;
+  csfle__registered *writer = NULL, *latest = NULL;
+  int64_t            now = csfle__client_mono(cl);
+  csfle_status       rc = fetch_by(s, f->by_guid ? CSFLE__BY_GUID : CSFLE__BY_ID, f, false, &writer, err);
+  if (rc == CSFLE_OK && s->use_latest) {
+    rc = fetch_by(s, CSFLE__BY_LATEST, f, old != NULL, &latest, err);
+    if (rc == CSFLE_OK) rc = csfle__use_make(s, latest, CSFLE__ON_READ, out, err);
+    if (rc == CSFLE_OK && (rc = check_reader(s, writer, *out, err)) != CSFLE_OK) csfle__release(&(*out)->shared);
+    if (rc == CSFLE_OK) {
+      (*out)->refresh_mono_ms = now + cl->latest_ttl_ms;
+      (*out)->schema_id = writer->info->id, (*out)->version = writer->info->version;
+    } else if (old && CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && now - old->fetched_mono_ms < cl->latest_ttl_ms + cl->max_stale_ms) {
+      rc = csfle__use_over(old->contract, old->fetched_mono_ms, now + 5000, true, out, err);
+      if (rc == CSFLE_OK) (*out)->schema_id = old->schema_id, (*out)->version = old->version;
+    }
+  } else if (rc == CSFLE_OK) {
+    rc = csfle__use_make(s, writer, CSFLE__ON_READ, out, err);
+  }
+  if (writer) csfle__release(&writer->shared);
+  if (latest) csfle__release(&latest->shared);
+  return rc;
+}
+
+static csfle_status read_use(csfle_serde *s, const csfle__frame *f, csfle__use **out, csfle_error *err)
+{
+  csfle__bytes name = f->by_guid ? csfle__view(f->guid, 16) : csfle__view(&f->id, sizeof f->id);
+  int64_t      now = csfle__client_mono(s->client);
+  csfle__use  *old = (csfle__use *)csfle__cache_get(&s->readers, name, now);
+  if (old && now < old->refresh_mono_ms) {
+    *out = old;
+    return CSFLE_OK;
+  }
+  csfle_status rc = make_use(s, f, old, out, err);
+  if (rc == CSFLE_OK) csfle__cache_put(&s->readers, name, &(*out)->shared, INT64_MAX);
+  if (old) csfle__release(&old->shared);
+  return rc;
+}
+
+/* ---- one rule */
+
+static csfle_status read_slot(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, int32_t version, csfle__slot **out, csfle_error *err)
+{
+  const csfle__contract_rule *r = &c->rules[i];
+  csfle__slot                *t = csfle__slot_find(x, c->uid, i, version);
+  if (t && csfle__client_mono(s->client) < t->expires_mono_ms) {
+    *out = t;
+    return CSFLE_OK;
+  }
+  csfle__key_want want = { .params = &r->params, .subject = csfle__str(s->subject), .version = version, .props = &r->props, .fresh = t != NULL };
+  csfle__key_got  got;
+  csfle_status    rc = csfle__ring_get(&s->client->ring, &want, &got, err);
+  return rc == CSFLE_OK ? csfle__slot_make(s, x, c->uid, i, version, &got, out, err) : rc;
+}
+
+static bool opens(const csfle__leaf *l, uint64_t bits)
+{
+  return l->rules & bits && (l->type == CSFLE__LEAF_STRING || l->type == CSFLE__LEAF_BYTES);
+}
+
+static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, csfle_error *err)
+{
+  const csfle__contract_rule *r = &c->rules[i];
+  const csfle__leaf          *leaves = c->plan->leaves;
+  size_t                      need = 0;
+  if (r->active.executor == CSFLE__EXECUTOR_MISSING) return csfle__executor_missing(r->active.rule->type, err);
+  if (r->broken.code) {
+    if (err) *err = r->broken;
+    return r->broken.code;
+  }
+  for (size_t k = 0; k < x->walk.count; k++)
+    if (!x->walk.spans[k].kind && opens(&leaves[x->walk.spans[k].leaf], r->bit))
+      need += 2 * (x->repl[k].keep ? x->walk.spans[k].len : x->repl[k].value.len) + 8;
+  csfle_buf *b = &x->pass[i];
+  csfle__buf_clear(b);
+  csfle_status rc = need ? csfle__buf_reserve(b, need, err) : CSFLE_OK;
+  if (rc != CSFLE_OK) return rc;
+  for (size_t k = 0; k < x->walk.count; k++) {
+    const csfle__span *sp = &x->walk.spans[k];
+    const csfle__leaf *l = &leaves[sp->leaf];
+    if (sp->kind || !opens(l, r->bit)) continue;
+    bool         text = l->type == CSFLE__LEAF_STRING;
+    csfle__bytes stored = x->repl[k].keep ? csfle__view(in.ptr + sp->off, sp->len) : x->repl[k].value, sealed;
+    uint8_t     *raw = b->ptr + b->len, *plain = raw + stored.len + 4;
+    int32_t      version;
+    size_t       n = 0;
+    csfle__slot *t = NULL;
+    rc = csfle__field_split(text, r->params.expiry_days > 0, stored, raw, &version, &sealed, err);
+    if (rc == CSFLE_OK) rc = read_slot(s, x, c, i, version, &t, err);
+    if (rc == CSFLE_OK) rc = csfle__field_open(t->cipher, text, sealed, plain, &n, err);
+    if (rc != CSFLE_OK) {
+      if (rc != CSFLE_E_NOMEM) csfle__where(err, "%.*s", CSFLE__FMT(l->name));
+      if (err) err->offset = sp->off;
+      return rc;
+    }
+    x->repl[k] = (csfle__replacement){ csfle__view(plain, n), false };
+    b->len += 2 * stored.len + 8;
+  }
+  return CSFLE_OK;
+}
+
+/* From the last rule to the first [SERDE-62]; *failed gets the bits of rules whose fields stay as they were [SERDE-98]. */
+static csfle_status run_rules(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, csfle__bytes in, uint64_t *failed, uint32_t *flags, csfle_error *err)
+{
+  for (uint32_t i = (uint32_t)c->rule_count; i-- > 0;) {
+    const csfle__contract_rule *r = &c->rules[i];
+    if (x->walk.count) memcpy(x->saved, x->repl, x->walk.count * sizeof *x->repl);
+    csfle_status rc = open_all(s, x, c, i, in, err);
+    if (rc == CSFLE_OK && r->active.on_success == CSFLE__ACTION_ERROR) {
+      rc = csfle__fail(err, CSFLE_E_RULE, "rule succeeded and its onSuccess is ERROR");
+    } else if (rc == CSFLE_OK) {
+      continue;
+    } else if (r->active.on_failure == CSFLE__ACTION_NONE && rc != CSFLE_E_NOMEM && CSFLE_CLASS(rc) != CSFLE_CLASS_WAIT) {
+      if (x->walk.count) memcpy(x->repl, x->saved, x->walk.count * sizeof *x->repl);
+      *failed |= r->bit;
+      *flags |= CSFLE_INFO_RULE_SKIPPED;
+      continue;
+    }
+    if (rc != CSFLE_E_NOMEM) csfle__where(err, "%.*s", CSFLE__FMT(r->active.rule->name));
+    return rc;
+  }
+  return CSFLE_OK;
+}
+
+/* ---- the call */
+
+/* The payload of top-level bytes has no length: put one before it, as the plan knows values. [SERDE-18] */
+static csfle_status with_length(csfle__scratch *x, csfle__bytes payload, csfle__bytes *out, csfle_error *err)
+{
+  uint64_t n = (uint64_t)payload.len << 1;
+  csfle__buf_clear(&x->native);
+  csfle_status rc = csfle__buf_reserve(&x->native, payload.len + 10, err);
+  if (rc != CSFLE_OK) return rc;
+  for (; n >= 0x80; n >>= 7) csfle__buf_putc(&x->native, (uint8_t)(n | 0x80), NULL);
+  csfle__buf_putc(&x->native, (uint8_t)n, NULL);
+  csfle__buf_put(&x->native, payload.ptr, payload.len, NULL);
+  *out = csfle__buf_view(&x->native);
+  return CSFLE_OK;
+}
+
+static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__use *u, int form, csfle__bytes payload, csfle_buf *out,
+                                csfle_info *info, csfle_error *err)
+{
+  const csfle__contract *c = u->contract;
+  csfle__bytes           native = payload, body;
+  uint64_t               failed = 0;
+  uint32_t               flags = 0, opened = 0, passed = 0;
+  csfle_status           rc = CSFLE_OK;
+  if (form == CSFLE_NATIVE && c->layout != CSFLE_OK) {
+    if (err) *err = c->layout_err, err->where[0] = 0;
+    return c->layout;
+  }
+  if (c->bare_bytes) rc = with_length(x, payload, &native, err);
+  if (rc == CSFLE_OK) rc = csfle__plan_walk(c->plan, native, &x->walk, err);
+  if (rc == CSFLE_OK && s->fail_trailing && x->walk.consumed != native.len) {
+    rc = csfle__fail(err, CSFLE_E_DATUM, "%zu bytes follow the value", native.len - x->walk.consumed);
+    if (err) err->offset = x->walk.consumed;
+  }
+  if (rc == CSFLE_OK) rc = csfle__scratch_ready(x, c->rule_count, err);
+  if (rc == CSFLE_OK) rc = run_rules(s, x, c, native, &failed, &flags, err);
+  if (rc == CSFLE_OK) rc = csfle__scratch_splice(x, c->plan, native, &body, err);
+  if (rc != CSFLE_OK) return rc;
+  for (size_t k = 0; k < x->walk.count; k++) {
+    const csfle__leaf *l = &c->plan->leaves[x->walk.spans[k].leaf];
+    if (x->walk.spans[k].kind || !opens(l, c->encrypt_bits)) continue;
+    if (l->rules & failed) passed++;
+    else opened++;
+  }
+  if (form == CSFLE_JSON) {
+    csfle__buf_clear(&x->text);
+    rc = csfle__value_to_json(c->schema, body, s->text_flags, &x->text, NULL, err);
+    body = csfle__buf_view(&x->text);
+  }
+  if (rc == CSFLE_OK) rc = csfle__emit(out, CSFLE__NONE, body, err);
+  if (rc == CSFLE_OK) csfle__info_fill(info, s, u, 0, opened, passed, flags);
+  return rc;
+}
+
+csfle_status csfle_deserialize(csfle_serde *s, int form, const void *in, size_t len, const csfle_headers *h, csfle_buf *out,
+                               csfle_info *info, csfle_error *err)
+{
+  csfle__scratch *x;
+  csfle__use     *u = NULL;
+  csfle__frame    f;
+  size_t          n = 0;
+  if (!s) return err && err->code ? err->code : CSFLE_E_MISUSE;
+  if (!out || (form != CSFLE_JSON && form != CSFLE_NATIVE)) return csfle__fail(err, CSFLE_E_MISUSE, "a buffer and a form are needed");
+  csfle__buf_clear(out);
+  bool headed = h && h->last && h->last(h->opaque, s->role == CSFLE_KEY ? "__key_schema_id" : "__value_schema_id", &n) && n;
+  if (!in || (!len && !headed)) { /* a tombstone [SERDE-32] */
+    csfle__info_fill(info, s, NULL, 0, 0, 0, 0);
+    return csfle__ok(err);
+  }
+  csfle_status rc = csfle__wire_split(csfle__view(in, len), s->role == CSFLE_KEY, h, &f, err);
+  if (rc != CSFLE_OK) {
+    csfle__where(err, "%s", s->subject);
+    return csfle__finish(out, rc, err);
+  }
+  rc = csfle__scratch_take(s, &x, err);
+  if (rc != CSFLE_OK) return csfle__finish(out, rc, err);
+  rc = read_use(s, &f, &u, err);
+  if (rc == CSFLE_OK) {
+    rc = read_record(s, x, u, form, f.payload, out, info, err);
+    if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) csfle__contract_where(u->contract->registered, err);
+    csfle__release(&u->shared);
+  }
+  csfle__scratch_give(s, x);
+  return csfle__finish(out, rc, err);
+}

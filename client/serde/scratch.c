@@ -1,0 +1,154 @@
+/* Scratch: a bounded pool of what calls work with, and the ciphers in it. See serde.h. */
+#include "client/serde/serde.h"
+#include "core/base/alloc.h"
+
+static void slot_clear(csfle__slot *t)
+{
+  csfle__cipher_free(t->cipher);
+  if (t->key) csfle__release(&t->key->shared);
+  *t = (csfle__slot){ 0 };
+}
+
+static void clear_slots(csfle__scratch *x)
+{
+  for (size_t i = 0; i < CSFLE__SLOTS; i++) slot_clear(&x->slots[i]);
+}
+
+void csfle__scratch_free(csfle__scratch *x)
+{
+  if (!x) return;
+  clear_slots(x);
+  csfle__walk_free(&x->walk);
+  csfle__free(x->repl);
+  csfle__free(x->saved);
+  for (size_t i = 0; i < x->pass_cap; i++) csfle_buf_free(&x->pass[i]);
+  csfle__free(x->pass);
+  csfle_buf_free(&x->native), csfle_buf_free(&x->tmp), csfle_buf_free(&x->spliced), csfle_buf_free(&x->text);
+  csfle__nonces_free(x->nonces);
+  csfle__free(x);
+}
+
+static csfle_status scratch_new(csfle__scratch **out, csfle_error *err)
+{
+  csfle__scratch *x = csfle__calloc(1, sizeof *x);
+  if (!x) return csfle__nomem(err);
+  x->walk = (csfle__walk)CSFLE__WALK_INIT;
+  csfle_buf_init(&x->native, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->tmp, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->spliced, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->text, 0, CSFLE_BUF_WIPE);
+  csfle_status rc = csfle__nonces_new(&x->nonces, err);
+  if (rc != CSFLE_OK) {
+    csfle__scratch_free(x);
+    return rc;
+  }
+  *out = x;
+  return CSFLE_OK;
+}
+
+void csfle__scratch_check(csfle_serde *s, csfle__scratch *x)
+{
+  uint64_t epoch = s->client->ring.epoch;
+  if (x->epoch == epoch) return;
+  clear_slots(x);
+  x->epoch = epoch;
+}
+
+csfle_status csfle__scratch_take(csfle_serde *s, csfle__scratch **out, csfle_error *err)
+{
+  pthread_mutex_lock(&s->lock);
+  csfle__scratch *x = s->idle;
+  if (x) s->idle = x->next, s->idle_count--;
+  pthread_mutex_unlock(&s->lock);
+  if (!x) {
+    csfle_status rc = scratch_new(&x, err);
+    if (rc != CSFLE_OK) return rc;
+    x->epoch = s->client->ring.epoch;
+  }
+  csfle__scratch_check(s, x);
+  *out = x;
+  return CSFLE_OK;
+}
+
+static void tidy(csfle_buf *b)
+{
+  if (b->cap > CSFLE__KEEP_BYTES) csfle_buf_free(b);
+  else csfle__buf_clear(b);
+}
+
+void csfle__scratch_give(csfle_serde *s, csfle__scratch *x)
+{
+  tidy(&x->native), tidy(&x->tmp), tidy(&x->spliced), tidy(&x->text);
+  for (size_t i = 0; i < x->pass_cap; i++) tidy(&x->pass[i]);
+  csfle__scratch_check(s, x);
+  pthread_mutex_lock(&s->lock);
+  if (s->idle_count < CSFLE__IDLE_MAX) {
+    x->next = s->idle, s->idle = x, s->idle_count++;
+    x = NULL;
+  }
+  pthread_mutex_unlock(&s->lock);
+  csfle__scratch_free(x);
+}
+
+csfle_status csfle__scratch_ready(csfle__scratch *x, size_t passes, csfle_error *err)
+{
+  size_t n = x->walk.count;
+  if (csfle__grow((void **)&x->repl, &x->repl_cap, n, sizeof *x->repl) || csfle__grow((void **)&x->saved, &x->saved_cap, n, sizeof *x->saved))
+    return csfle__nomem(err);
+  size_t had = x->pass_cap;
+  if (csfle__grow((void **)&x->pass, &x->pass_cap, passes, sizeof *x->pass)) return csfle__nomem(err);
+  for (size_t i = had; i < x->pass_cap; i++) csfle_buf_init(&x->pass[i], 0, CSFLE_BUF_WIPE);
+  for (size_t i = 0; i < n; i++) x->repl[i] = (csfle__replacement){ CSFLE__NONE, true };
+  return CSFLE_OK;
+}
+
+csfle__slot *csfle__slot_find(csfle__scratch *x, uint64_t contract, uint32_t rule, int32_t version)
+{
+  for (size_t i = 0; i < CSFLE__SLOTS; i++) {
+    csfle__slot *t = &x->slots[i];
+    if (t->contract == contract && t->rule == rule && t->version == version) return t;
+  }
+  return NULL;
+}
+
+csfle_status csfle__slot_make(csfle_serde *s, csfle__scratch *x, uint64_t contract, uint32_t rule, int32_t version,
+                              csfle__key_got *got, csfle__slot **out, csfle_error *err)
+{
+  csfle__slot *t = csfle__slot_find(x, contract, rule, version);
+  if (!t) t = &x->slots[x->next_slot++ % CSFLE__SLOTS];
+  slot_clear(t);
+  csfle__cipher *c = NULL;
+  csfle_status   rc = csfle__cipher_new(&c, got->key->algorithm, &got->key->raw, err);
+  if (rc != CSFLE_OK) {
+    csfle__release(&got->key->shared);
+    return rc;
+  }
+  *t = (csfle__slot){ contract, rule, version, got->key, c, got->due_wall_ms, got->due_mono_ms, got->key->fetched_mono_ms + s->client->key_expiry_ms };
+  *out = t;
+  return CSFLE_OK;
+}
+
+void csfle__serde_forget(csfle_serde *s)
+{
+  pthread_mutex_lock(&s->lock);
+  for (csfle__scratch *x = s->idle; x; x = x->next) csfle__scratch_check(s, x);
+  for (size_t i = 0; i < CSFLE__PLAN_MAX_RULES; i++) {
+    if (s->write_keys[i].got.key) csfle__release(&s->write_keys[i].got.key->shared);
+    s->write_keys[i] = (csfle__write_key){ 0 };
+  }
+  pthread_mutex_unlock(&s->lock);
+}
+
+csfle_status csfle__scratch_splice(csfle__scratch *x, const csfle__plan *p, csfle__bytes in, csfle__bytes *out, csfle_error *err)
+{
+  bool any = false;
+  for (size_t i = 0; i < x->walk.count && !any; i++) any = x->walk.spans[i].kind == 0 && !x->repl[i].keep;
+  if (!any) {
+    *out = csfle__view(in.ptr, x->walk.consumed);
+    return CSFLE_OK;
+  }
+  csfle__buf_clear(&x->spliced);
+  csfle_status rc = csfle__plan_splice(p, in, &x->walk, x->repl, &x->spliced, err);
+  *out = csfle__buf_view(&x->spliced);
+  return rc;
+}

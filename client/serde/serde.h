@@ -1,0 +1,115 @@
+/**
+ * csfle_serde inside: what is fixed at open, the contract that writes, those that read, and a pool of scratch for the
+ * threads that are in it. Read it as a value travels: open.c, write.c, read.c; scratch.c is what they work with.
+ */
+#ifndef CSFLE_SERDE_SERDE_H
+#define CSFLE_SERDE_SERDE_H
+
+#include "client/encrypt/field.h"
+#include "client/serde/client.h"
+#include "client/serde/contract.h"
+
+#define CSFLE__SLOTS       16 /**< ciphers a scratch keeps */
+#define CSFLE__IDLE_MAX    16 /**< scratches kept while nobody uses them */
+#define CSFLE__KEEP_BYTES  (1u << 20) /**< a buffer that grew beyond this is not kept */
+#define CSFLE__MAX_READERS 1000
+
+/** A cipher ready to use, and until when. */
+typedef struct csfle__slot {
+  uint64_t       contract;
+  uint32_t       rule;
+  int32_t        version;  /**< reading: of the key; writing: 0 */
+  csfle__key    *key;
+  csfle__cipher *cipher;
+  int64_t        due_wall_ms, due_mono_ms, expires_mono_ms;
+} csfle__slot;
+
+/** What one call works with; one thread at a time. Nothing here is allocated anew once it has seen such a record. */
+typedef struct csfle__scratch {
+  struct csfle__scratch *next;
+  csfle__walk            walk;
+  csfle__replacement    *repl, *saved; /**< parallel to walk.spans */
+  size_t                 repl_cap, saved_cap;
+  csfle_buf             *pass;         /**< what each rule put out */
+  size_t                 pass_cap;
+  csfle_buf              native, tmp, spliced, text; /**< plaintext may be in them: wiped */
+  csfle__nonces         *nonces;
+  csfle__slot            slots[CSFLE__SLOTS];
+  unsigned               next_slot;
+  uint64_t               epoch;        /**< of the ring when the slots were made */
+} csfle__scratch;
+
+/** The contract in use, and how long. Shared, immutable. */
+typedef struct csfle__use {
+  csfle__shared    shared;
+  csfle__contract *contract;
+  int64_t          fetched_mono_ms, refresh_mono_ms;
+  bool             stale;
+  int32_t          schema_id, version; /**< of the framing: when reading with a reader schema not the contract's */
+} csfle__use;
+
+/** A key for writing that all threads of the serde share; under the serde's lock. */
+typedef struct csfle__write_key {
+  uint64_t       contract;
+  uint32_t       rule;
+  csfle__key_got got;
+} csfle__write_key;
+
+struct csfle_serde {
+  csfle_client           *client;
+  csfle_serde            *next;   /**< list of the client, under its lock */
+  csfle_config           *config; /**< the client's with the serde's properties over it */
+  char                   *subject;
+  int                     role;
+  char                   *schema_text;
+  csfle__schema          *caller_schema;
+  csfle__bytes           *required;
+  csfle__contract_options options;
+  bool                    use_latest, auto_register, normalize, fail_trailing;
+  unsigned                text_flags;
+  int32_t                 use_id;
+  csfle__cache            readers; /**< id or GUID -> csfle__use */
+  pthread_mutex_t         lock;
+  csfle__use             *write;
+  csfle__write_key        write_keys[CSFLE__PLAN_MAX_RULES];
+  uint64_t                write_epoch;
+  bool                    refreshing;
+  csfle__scratch         *idle;
+  size_t                  idle_count;
+};
+
+/* scratch.c */
+csfle_status csfle__scratch_take(csfle_serde *s, csfle__scratch **out, csfle_error *err);
+void csfle__scratch_give(csfle_serde *s, csfle__scratch *x);
+void csfle__scratch_free(csfle__scratch *x);
+/** Room for the walk's spans, all kept; and for @p passes buffers. */
+csfle_status csfle__scratch_ready(csfle__scratch *x, size_t passes, csfle_error *err);
+/** Drops slots of keys that were forgotten meanwhile. */
+void csfle__scratch_check(csfle_serde *s, csfle__scratch *x);
+csfle__slot *csfle__slot_find(csfle__scratch *x, uint64_t contract, uint32_t rule, int32_t version);
+/** Makes a slot over @p got (taken in every case). */
+csfle_status csfle__slot_make(csfle_serde *s, csfle__scratch *x, uint64_t contract, uint32_t rule, int32_t version,
+                              csfle__key_got *got, csfle__slot **out, csfle_error *err);
+/** Drops what idle scratches hold and the shared write keys: csfle_client_forget_keys. */
+void csfle__serde_forget(csfle_serde *s);
+/** The spliced value: in[0, consumed) itself when nothing is replaced. */
+csfle_status csfle__scratch_splice(csfle__scratch *x, const csfle__plan *p, csfle__bytes in, csfle__bytes *out, csfle_error *err);
+
+/* open.c */
+/** A use over a fetched schema; takes nothing, the caller releases. */
+csfle_status csfle__use_make(csfle_serde *s, csfle__registered *r, csfle__direction d, csfle__use **out, csfle_error *err);
+csfle_status csfle__use_over(csfle__contract *c, int64_t fetched, int64_t refresh, bool stale, csfle__use **out, csfle_error *err);
+void csfle__info_fill(csfle_info *info, const csfle_serde *s, const csfle__use *u, uint32_t encrypted, uint32_t decrypted,
+                      uint32_t passed, uint32_t flags);
+/** Ends a call: len 0 (the need with SPACE) in @p out on failure. */
+csfle_status csfle__finish(csfle_buf *out, csfle_status rc, csfle_error *err);
+/** Copies @p prefix and @p body to @p out, growing once. */
+csfle_status csfle__emit(csfle_buf *out, csfle__bytes prefix, csfle__bytes body, csfle_error *err);
+
+/* write.c */
+/** The contract to write with, retained for the caller. */
+csfle_status csfle__write_use(csfle_serde *s, csfle__use **out, csfle_error *err);
+/** The cipher of rule @p i for writing. */
+csfle_status csfle__write_slot(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__slot **out, csfle_error *err);
+
+#endif
