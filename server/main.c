@@ -1,1 +1,364 @@
-int main(void){return 0;}
+/* csfle-registry: wiring only. Flags, then log, registry, api, http; and down again in the other order. */
+#include "core/base/alloc.h"
+#include "server/api/api.h"
+#include "server/config/config.h"
+#include "server/http/http.h"
+#include "server/log/must.h"
+#include "server/registry/registry.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_BODY_BYTES (16u << 20)
+
+static void write_line(void *opaque, int level, const char *facility, const char *text)
+{
+  static const char *const levels[] = { "EMERG", "ALERT", "CRIT", "ERROR", "WARN", "NOTICE", "INFO", "DEBUG" };
+  char      when[32];
+  time_t    now = time(NULL);
+  struct tm tm;
+
+  (void)opaque;
+  strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+  fprintf(stderr, "%s %s %s: %s\n", when, levels[level & 7], facility, text);
+}
+
+static const csfle__log lines = { write_line, NULL, 6 };
+
+/* keys pass through this process: no core file, no reading of its memory by others */
+static void no_core_dumps(void)
+{
+  struct rlimit none = { 0, 0 };
+  prctl(PR_SET_DUMPABLE, 0);
+  setrlimit(RLIMIT_CORE, &none);
+}
+
+static void print_help(void)
+{
+  csfle_buf b;
+  puts("csfle-registry [--dev] [--config FILE] [--port N] [--store memory|FILE] [-X name=value]... [--version] [--help]\n"
+       "csfle-registry dump --store FILE        prints the store's records as JSON lines\n"
+       "csfle-registry load --store FILE        reads such lines from stdin into an empty store\n"
+       "\n"
+       "A schema registry and DEK registry. --dev keeps its store in a temporary file that is removed at the end.\n"
+       "The first line on stdout says where it listens. SIGTERM ends it.\n"
+       "\n"
+       "Properties (-X, or lines of the file given with --config):");
+  csfle_buf_init(&b, 0, 0);
+  registry_properties_help(&b);
+  fwrite(b.ptr, 1, b.len, stdout);
+  csfle_buf_free(&b);
+  puts("\nExample:\n  csfle-registry --dev --port 8081 -X schema.compatibility.level=none");
+}
+
+/* ---- dump and load ---------------------------------------------------------------------------------------------- */
+
+static void put_optional(csfle_buf *b, csfle__bytes v)
+{
+  if (!v.ptr) put(b, "null");
+  else put_json(b, v);
+}
+
+static void dump_record(void *opaque, const registry_record *r)
+{
+  registry_log *log = *(registry_log **)opaque;
+  csfle_buf     b;
+
+  if (r->topic >= REGISTRY_TOPICS) return;
+  csfle_buf_init(&b, 0, CSFLE_BUF_WIPE);
+  put(&b, "{\"topic\":"), put_json(&b, csfle__str(registry_log_topic_name(log, r->topic)));
+  put(&b, ",\"offset\":"), put_int(&b, r->offset);
+  put(&b, ",\"ts\":"), put_int(&b, r->ts);
+  put(&b, ",\"key\":"), put_optional(&b, r->key);
+  put(&b, ",\"value\":"), put_optional(&b, r->value);
+  put(&b, "}\n");
+  fwrite(b.ptr, 1, b.len, stdout);
+  csfle_buf_free(&b);
+}
+
+/* time of a loaded record: the line's, so that ages survive */
+static int64_t line_ts;
+static int64_t wall_of_line(void *opaque)
+{
+  (void)opaque;
+  return line_ts;
+}
+
+static int load(registry_log *log, registry_log_setup *setup)
+{
+  char       *line = NULL;
+  size_t      cap = 0, n = 0;
+  csfle_error err = CSFLE_ERROR_INIT;
+  int         rc = 0;
+
+  for (ssize_t got; rc == 0 && (got = getline(&line, &cap, stdin)) >= 0; n++) {
+    yyjson_doc *doc = NULL;
+    if (csfle__json_parse(&doc, csfle__view(line, (size_t)got), &err) != CSFLE_OK) {
+      fprintf(stderr, "csfle-registry: line %zu: %s\n", n + 1, err.msg);
+      rc = 1;
+      break;
+    }
+    yyjson_val     *v = yyjson_doc_get_root(doc);
+    csfle__bytes    topic = csfle__json_member_text(v, "topic");
+    registry_record r = { .topic = REGISTRY_TOPICS, .key = csfle__json_member_text(v, "key"), .value = csfle__json_member_text(v, "value") };
+    for (int t = 0; t < REGISTRY_TOPICS; t++)
+      if (csfle__eq_str(topic, setup->topics[t])) r.topic = (registry_topic)t;
+    if (!csfle__json_i64(csfle__json_member(v, "ts"), &line_ts)) line_ts = 0;
+    if (r.topic == REGISTRY_TOPICS || !r.key.ptr) {
+      fprintf(stderr, "csfle-registry: line %zu: its topic or key is not usable\n", n + 1);
+      rc = 1;
+    } else if (registry_log_append(log, &r, 1, &err) != CSFLE_OK) {
+      fprintf(stderr, "csfle-registry: line %zu: %s\n", n + 1, err.msg);
+      rc = 1;
+    }
+    yyjson_doc_free(doc);
+  }
+  free(line);
+  return rc;
+}
+
+static void count_record(void *opaque, const registry_record *r)
+{
+  (void)r;
+  ++*(size_t *)opaque;
+}
+
+static bool lost(void *opaque)
+{
+  (void)opaque;
+  return false;
+}
+
+static int run_tool(const char *name, registry_log_setup *setup)
+{
+  static const csfle__clock line_clock = { wall_of_line, NULL, NULL };
+  registry_log *log = NULL;
+  csfle_error   err = CSFLE_ERROR_INIT;
+  size_t        count = 0;
+  int           rc = 0;
+
+  if (!setup->path || access(setup->path, strcmp(name, "dump") == 0 ? R_OK : F_OK) != 0) {
+    if (!setup->path || strcmp(name, "dump") == 0) {
+      fprintf(stderr, "csfle-registry %s: --store FILE is needed\n", name);
+      return 2;
+    }
+  }
+  if (strcmp(name, "load") == 0) setup->clock = &line_clock;
+  if (registry_log_open(&log, registry_log_driver_find("embedded"), setup, &err) != CSFLE_OK) {
+    fprintf(stderr, "csfle-registry: %s\n", err.msg);
+    return 1;
+  }
+  if (strcmp(name, "dump") == 0) {
+    if (registry_log_replay(log, dump_record, &log, &err) != CSFLE_OK) rc = 1;
+  } else {
+    if (registry_log_replay(log, count_record, &count, &err) != CSFLE_OK) rc = 1;
+    else if (count) {
+      csfle__fail(&err, CSFLE_E_CONFIG, "the store holds %zu records, load needs an empty one", count);
+      rc = 1;
+    } else if (registry_log_start(log, lost, NULL, &err) != CSFLE_OK) rc = 1;
+    else rc = load(log, setup);
+  }
+  if (rc && err.msg[0]) fprintf(stderr, "csfle-registry: %s\n", err.msg);
+  registry_log_close(log);
+  return rc;
+}
+
+/* ---- the server ------------------------------------------------------------------------------------------------- */
+
+static csfle_status read_limits(const registry_properties *p, const char *family, registry_limits *out, csfle_error *err)
+{
+  char name[96];
+  snprintf(name, sizeof name, "%s.search.default.limit", family);
+  csfle_status rc = registry_property_int(p, name, 1, INT32_MAX, &out->otherwise, err);
+  if (rc != CSFLE_OK) return rc;
+  snprintf(name, sizeof name, "%s.search.max.limit", family);
+  return registry_property_int(p, name, 1, INT32_MAX, &out->max, err);
+}
+
+static csfle_status read_options(const registry_properties *p, registry_options *o, registry_http_options *http, csfle_error *err)
+{
+  csfle_status rc;
+  int64_t      workers, queue, idle_ms;
+  const char  *level = registry_property(p, "schema.compatibility.level");
+
+  if (!registry_level_parse(csfle__str(level), &o->level))
+    return csfle__fail(err, CSFLE_E_CONFIG, "property \"schema.compatibility.level\" is \"%s\", which is no level", level);
+  o->group_id = registry_property(p, "schema.registry.group.id");
+  if ((rc = registry_property_bool(p, "schema.validate.fields", &o->validate_fields, err)) != CSFLE_OK ||
+      (rc = registry_property_bool(p, "schema.validate.new.schemas", &o->validate_new_schemas, err)) != CSFLE_OK ||
+      (rc = registry_property_bool(p, "schema.reject.empty.subject", &o->reject_empty_subject, err)) != CSFLE_OK ||
+      (rc = registry_property_bool(p, "schema.providers.reference.versions.strict", &o->strict_reference_versions, err)) != CSFLE_OK ||
+      (rc = registry_property_bool(p, "mode.mutability", &o->mode_mutability, err)) != CSFLE_OK ||
+      (rc = registry_property_bool(p, "compression.enable", &http->compress, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "dek.registry.max.keys", 0, INT32_MAX, &o->max_keys, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.workers", 1, 256, &workers, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.queue", 1, 1 << 20, &queue, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "idle.timeout.ms", 1, INT32_MAX, &idle_ms, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "schema", &o->schemas, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "subject", &o->subjects, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "subject.version", &o->subject_versions, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "context", &o->contexts, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "kek", &o->keks, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "dek.subject", &o->dek_subjects, err)) != CSFLE_OK ||
+      (rc = read_limits(p, "dek.version", &o->dek_versions, err)) != CSFLE_OK)
+    return rc;
+  http->workers = (int)workers;
+  http->queue = (size_t)queue;
+  http->idle_timeout_s = (int)((idle_ms + 999) / 1000);
+  http->max_body_bytes = MAX_BODY_BYTES;
+  return CSFLE_OK;
+}
+
+static csfle_status read_anonymous(const registry_properties *p, const registry_listener *l, registry_anonymous *out, csfle_error *err)
+{
+  const char *text = registry_property(p, "csfle.anonymous");
+
+  *out = REGISTRY_ANONYMOUS_WRITE;
+  if (strcmp(text, "read") == 0) *out = REGISTRY_ANONYMOUS_READ;
+  else if (*text && strcmp(text, "write") != 0) return csfle__fail(err, CSFLE_E_CONFIG, "property \"csfle.anonymous\" is \"%s\", expected read or write", text);
+  if (*text || l->loopback) return CSFLE_OK;
+  return csfle__fail(err, CSFLE_E_CONFIG,
+                     "listener %s can be reached by others and nobody is authenticated; to allow that add the line csfle.anonymous=read or csfle.anonymous=write", l->host);
+}
+
+static int serve(registry_properties *p, registry_log_setup *setup, const char *driver, const registry_listener *listener, bool dev)
+{
+  registry_options      options = { 0 };
+  registry_http_options http_options = { .host = listener->host, .port = listener->port };
+  registry_anonymous    anonymous;
+  registry_log         *log = NULL;
+  registry             *g = NULL;
+  registry_api         *api = NULL;
+  registry_http        *http = NULL;
+  csfle__curl          *curl = NULL;
+  csfle_error           err = CSFLE_ERROR_INIT;
+  sigset_t              signals;
+  int                   caught = 0, rc = 1;
+
+  /* before any thread: they inherit the mask, and this one waits for the signals */
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL);
+  signal(SIGPIPE, SIG_IGN);
+
+  csfle__curl_options curl_options = { .connect_timeout_ms = 5000, .timeout_ms = 15000, .max_reply_bytes = 1 << 20 };
+  if (read_options(p, &options, &http_options, &err) != CSFLE_OK || read_anonymous(p, listener, &anonymous, &err) != CSFLE_OK ||
+      csfle__curl_new(&curl, &curl_options, &err) != CSFLE_OK ||
+      registry_log_open(&log, registry_log_driver_find(driver), setup, &err) != CSFLE_OK)
+    goto out;
+  if (registry_open(&g, log, &options, &csfle__system_clock, &lines, csfle__curl_transport(curl), &err) != CSFLE_OK) goto out;
+  api = registry_api_new(g, anonymous);
+  registry_http_app app = registry_api_app(api);
+  if (registry_http_start(&http, &http_options, &app, &lines, &err) != CSFLE_OK) goto out;
+  bool v6 = strchr(listener->host, ':') != NULL;
+  printf("listening on http://%s%s%s:%d\n", v6 ? "[" : "", listener->host, v6 ? "]" : "", registry_http_port(http));
+  printf("store %s\n", setup->path ? setup->path : "memory");
+  fflush(stdout);
+  if (dev) csfle__log_line(&lines, 5, "server", "development mode: the store is removed at the end");
+  sigwait(&signals, &caught);
+  csfle__log_line(&lines, 6, "server", "ending on signal %d", caught);
+  rc = 0;
+out:
+  if (err.msg[0]) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);
+  registry_http_stop(http);
+  registry_api_free(api);
+  registry_close(g);
+  csfle__curl_free(curl);
+  return rc;
+}
+
+static void remove_store(const char *dir, const char *path)
+{
+  static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+  char file[320];
+  for (size_t i = 0; i < 4; i++) {
+    snprintf(file, sizeof file, "%s%s", path, suffixes[i]);
+    unlink(file);
+  }
+  rmdir(dir);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct option options[] = { { "dev", no_argument, NULL, 'd' },       { "config", required_argument, NULL, 'c' },
+                                           { "port", required_argument, NULL, 'p' }, { "store", required_argument, NULL, 's' },
+                                           { "version", no_argument, NULL, 'v' },    { "help", no_argument, NULL, 'h' },
+                                           { NULL, 0, NULL, 0 } };
+  const char          *tool = NULL, *store = NULL, *port = NULL, *config = NULL, *driver;
+  registry_properties *p = registry_properties_new();
+  registry_listener    listener;
+  csfle_error          err = CSFLE_ERROR_INIT;
+  char                 dir[256] = "", path[288];
+  bool                 dev = false;
+  int                  rc = 2, option;
+  csfle_status         st = CSFLE_OK;
+
+  if (!p) registry_out_of_memory();
+  no_core_dumps();
+  if (argc > 1 && (strcmp(argv[1], "dump") == 0 || strcmp(argv[1], "load") == 0)) tool = argv[1], argc--, argv++;
+  while (st == CSFLE_OK && (option = getopt_long(argc, argv, "X:h", options, NULL)) != -1) {
+    switch (option) {
+      case 'd': dev = true; break;
+      case 'c': config = optarg; st = registry_properties_load(p, config, &err); break;
+      case 'p': port = optarg; break;
+      case 's': store = optarg; break;
+      case 'X': st = registry_properties_set_line(p, optarg, &err); break;
+      case 'v': puts("csfle-registry " CSFLE_VERSION_TEXT); rc = 0; goto out;
+      case 'h': print_help(); rc = 0; goto out;
+      default: goto out;
+    }
+  }
+  if (st != CSFLE_OK) goto out;
+  if (optind < argc) {
+    st = csfle__fail(&err, CSFLE_E_CONFIG, "\"%s\" is not understood; see --help", argv[optind]);
+    goto out;
+  }
+  if ((st = registry_listener_parse(&listener, registry_property(p, "listeners"), &err)) != CSFLE_OK) goto out;
+  if (port) {
+    int64_t n;
+    if (!csfle__parse_i64(csfle__str(port), &n) || n < 0 || n > 65535) {
+      st = csfle__fail(&err, CSFLE_E_CONFIG, "--port \"%s\" is no port", port);
+      goto out;
+    }
+    listener.port = (int)n;
+  }
+  driver = registry_property(p, "csfle.store");
+  if (store && strcmp(store, "memory") == 0) driver = "memory", store = NULL;
+  else if (store) driver = "embedded";
+  else if (*registry_property(p, "csfle.store.path")) store = registry_property(p, "csfle.store.path");
+  if (!registry_log_driver_find(driver)) {
+    st = csfle__fail(&err, CSFLE_E_CONFIG, "property \"csfle.store\" is \"%s\", expected memory or embedded", driver);
+    goto out;
+  }
+  if (dev && !store && strcmp(driver, "embedded") == 0) {
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%s/csfle-registry-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) {
+      st = csfle__fail(&err, CSFLE_E_CONFIG, "cannot make %s: %s", dir, strerror(errno));
+      dir[0] = 0;
+      goto out;
+    }
+    snprintf(path, sizeof path, "%s/store.db", dir);
+    store = path;
+  }
+  if (!tool && !store && strcmp(driver, "embedded") == 0) {
+    st = csfle__fail(&err, CSFLE_E_CONFIG, "no store: give --store FILE, csfle.store.path=FILE, --store memory or --dev");
+    goto out;
+  }
+  registry_log_setup setup = { .path = strcmp(driver, "embedded") == 0 ? store : NULL, .clock = &csfle__system_clock, .log = &lines,
+                               .topics = { registry_property(p, "kafkastore.topic"), registry_property(p, "dek.registry.topic"), "_csfle" } };
+  rc = tool ? run_tool(tool, &setup) : serve(p, &setup, driver, &listener, dev);
+  if (dir[0]) remove_store(dir, path);
+out:
+  if (st != CSFLE_OK) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);
+  registry_properties_free(p);
+  return rc;
+}

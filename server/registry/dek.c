@@ -129,6 +129,11 @@ static bool decide(registry *g, const registry_dek_request *r, plan *d, registry
   if (r->material.ptr && d->shared && old) return exists(p, r->subject);
   if (!r->material.ptr && !d->shared) return registry_refuse(p, 422, 42271, "Invalid or missing value for field 'encryptedKeyMaterial' of key");
   if (!d->shared) return true;
+  if (r->material.ptr) {
+    size_t   n;
+    uint8_t *raw = (uint8_t *)must(csfle__arena_alloc(&d->arena, r->material.len / 4 * 3 + 6));
+    if (!csfle__base64_decode(r->material, raw, &n)) return registry_refuse(p, 422, 42271, "Invalid or missing value for field 'encryptedKeyMaterial' of key");
+  }
   d->key = copied_key(&d->arena, k->kek);
   if (old) d->old_material = copied(&d->arena, old->encrypted_key_material);
   return true;
@@ -139,7 +144,7 @@ static bool decode(csfle__arena *a, csfle__bytes text, csfle__bytes subject, csf
   size_t   n = 0;
   uint8_t *raw = (uint8_t *)must(csfle__arena_alloc(a, text.len / 4 * 3 + 6));
   if (!csfle__base64_decode(text, raw, &n))
-    return registry_refuse(p, 500, 50070, "Could not generate raw dek for %.*s: the wrapped key is not base64", CSFLE__FMT(subject));
+    return registry_refuse(p, 500, 50070, "Could not generate raw dek for %.*s: the wrapped key is not base64", CSFLE__FMT(subject)); /* a stored one */
   *out = csfle__view(raw, n);
   return true;
 }
@@ -291,12 +296,11 @@ bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t 
   return ok;
 }
 
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const char *doing, registry_problem *p)
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_problem *p)
 {
   csfle__arena     arena = CSFLE__ARENA_INIT;
   registry_kms_key key = { r->kms_type, r->kms_key_id, r->props };
   bool             shared = r->shared;
-  registry_problem why;
 
   if (!r->kms_type.ptr) { /* an update: what is not given is as stored */
     registry_begin(g, false);
@@ -309,7 +313,7 @@ bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const
     registry_end(g);
     if (!k) return false;
   }
-  bool ok = !shared || try_key(g, &key, &why) || registry_refuse(p, 500, 500, "Error while %s key: %s", doing, why.text);
+  bool ok = !shared || try_key(g, &key, p);
   csfle__arena_free(&arena);
   return ok;
 }
@@ -324,21 +328,26 @@ static size_t range(const registry_kek *k, const registry_dek_request *r, size_t
   return from;
 }
 
-/* the keys a delete or undelete is about; *none: found, but nothing to do ("latest" [DEK 3.15]) */
-static bool targets(registry *g, const registry_dek_request *r, registry_kek **k, size_t *from, size_t *end, registry_problem *p)
+/* the keys a delete or undelete is about; "latest" is the highest live one, else the highest */
+static bool targets(registry *g, const registry_dek_request *r, bool live_first, registry_kek **k, size_t *from, size_t *end, registry_problem *p)
 {
+  int32_t version = r->version;
+
   *k = registry_kek_get(g, r->kek, true, p);
   if (!*k) return false;
   *from = range(*k, r, end);
-  if (r->version > 0) {
-    *from = registry_kek_find(*k, r->subject, r->algorithm, r->version);
-    if (!registry_kek_dek(*k, r->subject, r->algorithm, r->version)) return missing(p, r->subject);
-    *end = *from + 1;
-  } else if (r->version == -1) {
-    if (!registry_dek_latest(*k, r->subject, r->algorithm, true)) return missing(p, r->subject);
-    *end = *from; /* as the Java registry: there is no version -1 to delete */
+  if (version == -1) {
+    csfle__dek *d = live_first ? registry_dek_latest(*k, r->subject, r->algorithm, false) : NULL;
+    if (!d) d = registry_dek_latest(*k, r->subject, r->algorithm, true);
+    if (!d) return missing(p, r->subject);
+    version = d->version;
   }
-  return r->version == -1 || *from < *end || missing(p, r->subject);
+  if (version > 0) {
+    if (!registry_kek_dek(*k, r->subject, r->algorithm, version)) return missing(p, r->subject);
+    *from = registry_kek_find(*k, r->subject, r->algorithm, version);
+    *end = *from + 1;
+  }
+  return *from < *end || missing(p, r->subject);
 }
 
 bool registry_dek_delete(registry *g, const registry_dek_request *r, bool permanent, registry_problem *p)
@@ -347,7 +356,7 @@ bool registry_dek_delete(registry *g, const registry_dek_request *r, bool perman
   registry_kek   *k;
   size_t          from, end;
 
-  if (!targets(g, r, &k, &from, &end, p)) return false;
+  if (!targets(g, r, !permanent, &k, &from, &end, p)) return false;
   for (size_t i = from; permanent && i < end; i++)
     if (!k->deks[i]->deleted) return registry_refuse(p, 404, 40471, "Key '%.*s' was not deleted first before being permanently deleted", CSFLE__FMT(r->subject));
   for (size_t i = from; i < end; i++) {
@@ -368,7 +377,7 @@ bool registry_dek_undelete(registry *g, const registry_dek_request *r, registry_
   registry_kek   *k;
   size_t          from, end;
 
-  if (!targets(g, r, &k, &from, &end, p)) return false;
+  if (!targets(g, r, false, &k, &from, &end, p)) return false;
   if (k->kek->deleted) return registry_refuse(p, 404, 40472, "Key '%.*s' must be undeleted first", CSFLE__FMT(r->kek));
   for (size_t i = from; i < end; i++) {
     csfle__dek made = *k->deks[i];

@@ -56,7 +56,7 @@ static bool starts_nocase(csfle__bytes a, const char *prefix)
 bool registry_kek_check(registry_kek_request *r, registry_problem *p)
 {
   static const struct { const char *type, *prefix, *other; } prefixes[] = {
-    { "aws-kms", "arn:aws:kms:", "arn:aws:kms:" }, { "azure-kms", "https://", "https://" },
+    { "aws-kms", "arn:aws:kms:", "arn:aws-" }, { "azure-kms", "https://", "https://" },
     { "gcp-kms", "projects/", "projects/" }, { "hcvault", "https://", "http://" },
   };
   static const char *const families[] = { "aws", "azure", "gcp" };

@@ -23,6 +23,7 @@ typedef struct registry_content {
   uint8_t             number;   /**< among contents of one hash */
   csfle__schema_info *info;     /**< subject, id and version in it mean nothing */
   csfle__bytes        rendered; /**< members of an answer up to schema, comma first: ,"guid":..,"schema":".." */
+  size_t              schema_at;  /**< where ,"schema": begins in it */
   csfle__schema      *parsed;   /**< or NULL; see registry_state_parse */
   registry_version  **holders;  /**< versions of any context */
   size_t              holder_count, holder_cap;

@@ -93,6 +93,7 @@ static registry_content *content_made(registry_state *s, csfle__schema_info *inf
     put(&b, ",\"ruleSet\":");
     must_ok(csfle__rule_set_put(&b, info->rule_set, NULL));
   }
+  c->schema_at = b.len;
   put(&b, ",\"schema\":");
   put_json(&b, info->schema);
   size_t len;
