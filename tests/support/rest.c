@@ -389,3 +389,81 @@ void csfle_test_steps(const char *cite, const csfle_test_step *steps, size_t cou
     csfle_test_reply_free(&p);
   }
 }
+
+/* ---- the store ---------------------------------------------------------------------------------------------- */
+
+void csfle_test_rest_expect(const char *what, const char *want, yyjson_val *got)
+{
+  char text[TEXT_MAX];
+  expand(want, false, text);
+  yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+  if (!doc) fail_msg("no JSON in the table: %s", text);
+  const char *said = csfle_test_rest_match(yyjson_doc_get_root(doc), got);
+  yyjson_doc_free(doc);
+  if (said) {
+    print_error("# %s: %s\n", what, said);
+    fail_msg("%s", what);
+  }
+}
+
+yyjson_doc *csfle_test_rest_dump(void)
+{
+  char   command[1024], *line = NULL, *all = strdup("[");
+  size_t size = 0, len = 1;
+  assert_int_equal(csfle_test_registry_term(&registry), 0);
+  snprintf(command, sizeof command, "%s/csfle-registry dump --store %s", CSFLE_TEST_BINARIES, registry.store);
+  FILE *in = popen(command, "r");
+  assert_non_null(in);
+  for (ssize_t n; (n = getline(&line, &size, in)) > 0;) {
+    all = realloc(all, len + (size_t)n + 3);
+    if (len > 1) all[len++] = ',';
+    memcpy(all + len, line, (size_t)n);
+    len += (size_t)n;
+  }
+  free(line);
+  assert_int_equal(pclose(in), 0);
+  all[len++] = ']';
+  yyjson_doc *doc = yyjson_read(all, len, 0);
+  free(all);
+  if (!doc) fail_msg("dump wrote something that is no JSON");
+  csfle_test_registry_restart(&registry);
+  return doc;
+}
+
+void csfle_test_rest_load(const char *lines, const char *const *args)
+{
+  char command[1024];
+  csfle_test_rest_stop();
+  csfle_test_registry_prepare(&registry, args);
+  snprintf(command, sizeof command, "%s/csfle-registry load --store %s", CSFLE_TEST_BINARIES, registry.store);
+  FILE *out = popen(command, "w");
+  assert_non_null(out);
+  for (const char *p = lines; *p; p++) fputc(*p == '\'' ? '"' : *p, out);
+  assert_int_equal(pclose(out), 0);
+  csfle_test_registry_restart(&registry);
+}
+
+yyjson_val *csfle_test_rest_record(yyjson_doc *dump, const char *topic, size_t back)
+{
+  yyjson_val *all = yyjson_doc_get_root(dump);
+  for (size_t i = yyjson_arr_size(all); i-- > 0;) {
+    yyjson_val *r = yyjson_arr_get(all, i);
+    if (strcmp(csfle_test_text(r, "topic"), topic) == 0 && back-- == 0) return r;
+  }
+  return NULL;
+}
+
+void csfle_test_rest_record_is(yyjson_val *record, const char *key, const char *value)
+{
+  assert_non_null(record);
+  assert_string_equal(csfle_test_text(record, "key"), key);
+  if (!value) {
+    assert_true(yyjson_is_null(yyjson_obj_get(record, "value")));
+    return;
+  }
+  const char *text = csfle_test_text(record, "value");
+  yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+  if (!doc) fail_msg("value of %s is no JSON: %s", key, text);
+  csfle_test_rest_expect(key, value, yyjson_doc_get_root(doc));
+  yyjson_doc_free(doc);
+}

@@ -80,6 +80,22 @@ const char *csfle_test_rest_kept(const char *name);
 /** NULL when @p got is as @p want says, else what is wrong (static buffer). */
 const char *csfle_test_rest_match(yyjson_val *want, yyjson_val *got);
 
+/** Fails the test when @p got is not as the text of a table says; @p what names it. */
+void csfle_test_rest_expect(const char *what, const char *want, yyjson_val *got);
+
+/**
+ * Stops the registry, reads its whole store with `csfle-registry dump`, starts it again. The root of the document is
+ * the array of records {topic, offset, ts, key, value}; key and value are texts, value null for a tombstone. Owner
+ * frees with yyjson_doc_free.
+ */
+yyjson_doc *csfle_test_rest_dump(void);
+/** Starts a registry whose store holds these records (lines as dump writes them, ' for "). */
+void csfle_test_rest_load(const char *lines, const char *const *args);
+/** The record of a topic that is @p back records behind its newest; NULL when there is none. */
+yyjson_val *csfle_test_rest_record(yyjson_doc *dump, const char *topic, size_t back);
+/** Its key is exactly this text, and its value as the text of a table says (NULL: a tombstone). */
+void csfle_test_rest_record_is(yyjson_val *record, const char *key, const char *value);
+
 /** Constants of the checklists, as C texts. */
 #define REST_A1  "{\"type\":\"record\",\"name\":\"User\",\"fields\":[{\"name\":\"f1\",\"type\":\"string\"}]}"
 #define REST_A2                                                                                          \
