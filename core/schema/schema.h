@@ -12,6 +12,7 @@ typedef struct csfle__plan   csfle__plan;
 struct csfle__selection;
 struct csfle__walk;
 struct csfle__replacement;
+struct csfle__difference;
 
 /** Text of a resolved reference, children before parents (spec/schemas-and-compatibility.md 1.4). */
 typedef struct csfle__reference {
@@ -47,6 +48,15 @@ typedef struct csfle__format {
                          const struct csfle__replacement *r, csfle_buf *out, csfle_error *err);
   csfle_status (*to_json)(const csfle__schema *s, csfle__bytes in, unsigned flags, csfle_buf *out, size_t *consumed, csfle_error *err);
   csfle_status (*from_json)(const csfle__schema *s, csfle__bytes json, csfle_buf *out, csfle_error *err);
+  /* what compat.h calls: see csfle__schema_compare there */
+  csfle_status (*compare)(const csfle__schema *reader, const csfle__schema *writer, bool *compatible,
+                          csfle_status (*each)(void *opaque, const struct csfle__difference *d, csfle_error *err), void *opaque,
+                          csfle_error *err);
+  /** Appends the verbose line of an incompatible difference; @p reader and @p writer are the words "new" and "old". */
+  csfle_status (*difference_line)(const struct csfle__difference *d, const char *reader, const char *writer, csfle_buf *out,
+                                  csfle_error *err);
+  /** Whether the schema has a top-level field of that name (spec/schemas-and-compatibility.md 1.7). */
+  bool (*top_field)(const csfle__schema *s, csfle__bytes name);
 } csfle__format;
 
 /** The format of a schemaType ("" and AVRO are Avro); NULL when this build has none. */
