@@ -114,16 +114,21 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
     registry_reply_error(reply, 403, 403, "This listener serves reads only (csfle.anonymous=read)");
 }
 
+static bool missing_body(registry_call *c, const char *name)
+{
+  return registry_refuse(&c->problem, 422, 422, "%s must not be null (was null)", name);
+}
+
 /* the JSON object a route takes */
-static bool read_body(registry_call *c)
+static bool read_body(registry_call *c, const char *name)
 {
   csfle_error err = CSFLE_ERROR_INIT;
 
-  if (csfle__trim(csfle__buf_view(&c->rq->body)).len == 0) return registry_refuse(&c->problem, 422, 422, "the request body must not be null (was null)");
+  if (csfle__trim(csfle__buf_view(&c->rq->body)).len == 0) return missing_body(c, name);
   if (csfle__json_parse(&c->doc, csfle__buf_view(&c->rq->body), &err) != CSFLE_OK)
     return registry_refuse(&c->problem, 400, 400, "The request body is not well-formed JSON: %s", err.msg);
   c->body = yyjson_doc_get_root(c->doc);
-  if (yyjson_is_null(c->body)) return registry_refuse(&c->problem, 422, 422, "the request body must not be null (was null)");
+  if (yyjson_is_null(c->body)) return missing_body(c, name);
   return yyjson_is_obj(c->body) || registry_refuse(&c->problem, 400, 400, "The request body is no JSON object");
 }
 
@@ -142,7 +147,7 @@ static void handle(void *opaque, registry_request *rq, registry_reply *reply)
   const compiled       *path = &a->compiled[route - routes];
   registry_call         c = { .g = a->g, .rq = rq, .out = &reply->body, .status = 200 };
 
-  bool ok = !route->body || read_body(&c);
+  bool ok = !route->body || read_body(&c, route->body);
   if (ok) {
     take_params(&c, path);
     bool locked = route->kind == REGISTRY_READ || route->kind == REGISTRY_WRITE;

@@ -32,7 +32,7 @@ typedef enum {
 typedef struct registry_route {
   const char      *method, *path, *permission;
   registry_kind    kind;
-  bool             body; /**< takes a JSON object */
+  const char      *body; /**< NULL: takes none; else how a missing one is called [DEK 2.2] */
   registry_handler handler;
 } registry_route;
 

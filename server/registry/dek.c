@@ -296,8 +296,9 @@ bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t 
   return ok;
 }
 
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_problem *p)
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const char *doing, registry_problem *p)
 {
+  registry_problem why;
   csfle__arena     arena = CSFLE__ARENA_INIT;
   registry_kms_key key = { r->kms_type, r->kms_key_id, r->props };
   bool             shared = r->shared;
@@ -313,7 +314,7 @@ bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, regis
     registry_end(g);
     if (!k) return false;
   }
-  bool ok = !shared || try_key(g, &key, p);
+  bool ok = !shared || try_key(g, &key, &why) || registry_refuse(p, 500, 500, "Error while %s key: %.3000s", doing, why.text);
   csfle__arena_free(&arena);
   return ok;
 }

@@ -169,8 +169,8 @@ bool registry_dek_create(registry *g, const registry_dek_request *r, csfle_buf *
 bool registry_dek_read(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p);
 /** Wraps a fresh key with the KEK; takes the lock itself. The KEK as JSON to @p out. [DEK 3.7] */
 bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t *position, registry_problem *p);
-/** The same for a KEK as a request would make it. */
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_problem *p);
+/** The same for a KEK as a request would make it. @p doing: "creating", "updating". */
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const char *doing, registry_problem *p);
 /** All versions of (subject, algorithm) with version 0, the latest with -1, else the one. */
 bool registry_dek_delete(registry *g, const registry_dek_request *r, bool permanent, registry_problem *p);
 bool registry_dek_undelete(registry *g, const registry_dek_request *r, registry_problem *p);
