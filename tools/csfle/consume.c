@@ -71,6 +71,7 @@ static int open_consumer(consumer *c, const args *a)
   rd_kafka_conf_set(conf, "enable.partition.eof", "true", NULL, 0);
   if ((rc = props_kafka_default(&a->props, conf, "group.id", "csfle-consume")) != 0 || /* never joined */
       (rc = props_kafka_default(&a->props, conf, "enable.auto.commit", stored ? "true" : "false")) != 0 ||
+      (rc = props_kafka_default(&a->props, conf, "fetch.wait.max.ms", "100")) != 0 || /* the end of a partition shows that late */
       (rc = props_kafka_default(&a->props, conf, "auto.offset.reset", "earliest")) != 0) {
     rd_kafka_conf_destroy(conf);
     return rc;

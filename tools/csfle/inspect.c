@@ -16,7 +16,7 @@
 
 #define MAX_RECORD_BYTES (64u << 20)
 
-typedef enum field_state { FIELD_PLAIN, FIELD_CIPHERTEXT, FIELD_NULL, FIELD_EXPOSED } field_state;
+typedef enum field_state { FIELD_PLAIN, FIELD_CIPHERTEXT, FIELD_EXPOSED, FIELD_ABSENT } field_state;
 
 /** What is known of the record; filled from top to bottom. */
 typedef struct inspection {
@@ -287,18 +287,31 @@ static bool looks_sealed(const csfle__rule *rule, csfle__leaf_type type, csfle__
   return good;
 }
 
-/* field of span i; false for the format's own spans */
+/* whether the record holds any value of a field with the name of leaf i; one that comes earlier has told of it too */
+static bool has_value(const inspection *in, size_t i)
+{
+  csfle__bytes name = in->plan->leaves[i].name;
+  for (size_t k = 0; k < in->walk.count; k++)
+    if (in->walk.spans[k].kind == 0 && csfle__eq(in->plan->leaves[in->walk.spans[k].leaf].name, name)) return true;
+  for (size_t k = 0; k < i; k++)
+    if (csfle__eq(in->plan->leaves[k].name, name)) return true;
+  return false;
+}
+
+/* field i: that of span i, then, behind the spans, the leaves without a value; false when there is nothing to tell */
 static bool field_at(inspection *in, size_t i, field *f)
 {
-  const csfle__span *span    = &in->walk.spans[i];
-  csfle__bytes       content = csfle__view(in->frame.payload.ptr + span->off, span->len);
+  const csfle__span *span;
+  csfle__bytes       content;
 
+  if (i >= in->walk.count) {
+    *f = (field){ .leaf = &in->plan->leaves[i - in->walk.count], .state = FIELD_ABSENT };
+    return !has_value(in, i - in->walk.count);
+  }
+  span    = &in->walk.spans[i];
+  content = csfle__view(in->frame.payload.ptr + span->off, span->len);
   if (span->kind != 0) return false;
   *f = (field){ .leaf = &in->plan->leaves[span->leaf], .bytes = span->len };
-  if (f->leaf->type == CSFLE__LEAF_NULL) {
-    f->state = FIELD_NULL;
-    return true;
-  }
   for (size_t k = 1; k <= in->encrypt_count && !f->rule; k++)
     if (f->leaf->rules >> k & 1) f->rule = in->encrypts[k];
   if (!f->rule) return true;
@@ -321,7 +334,7 @@ static size_t tags_of(const inspection *in, const csfle__leaf *leaf, csfle__byte
 
 static const char *state_name(field_state s)
 {
-  static const char *const names[] = { "plain", "ciphertext", "null", "exposed" };
+  static const char *const names[] = { "plain", "ciphertext", "exposed", "absent" };
   return names[s];
 }
 
@@ -371,7 +384,7 @@ static void tell_fields(inspection *in)
   for (size_t i = 0; i < in->plan->leaf_count; i++)
     if (in->plan->leaves[i].name.len > wide) wide = in->plan->leaves[i].name.len;
   printf("\n%-*s  %-8s %-16s %s\n", (int)wide, "FIELD", "TYPE", "TAGS", "STATE");
-  for (size_t i = 0; i < in->walk.count; i++) {
+  for (size_t i = 0; i < in->walk.count + in->plan->leaf_count; i++) {
     csfle__bytes tags[CSFLE__PLAN_MAX_RULES];
     char         list[256] = "";
     size_t       n, at = 0;
@@ -380,7 +393,7 @@ static void tell_fields(inspection *in)
     for (size_t k = 0; k < n && at < sizeof list; k++) at += (size_t)snprintf(list + at, sizeof list - at, "%s%.*s", k ? "," : "", CSFLE__FMT(tags[k]));
     printf("%-*.*s  %-8s %-16s ", (int)wide, CSFLE__FMT(f.leaf->name), csfle__leaf_type_name(f.leaf->type), n ? list : "-");
     switch (f.state) {
-      case FIELD_NULL: puts("null"); break;
+      case FIELD_ABSENT: puts("null, or nothing of it in the record"); break;
       case FIELD_PLAIN: printf("plain, %zu bytes\n", f.bytes); break;
       case FIELD_EXPOSED: printf("PLAIN, %zu bytes, although rule %.*s is to encrypt it\n", f.bytes, CSFLE__FMT(f.rule->name)); break;
       case FIELD_CIPHERTEXT:
@@ -403,7 +416,7 @@ static csfle_status put_fields(inspection *in, csfle_buf *b)
   csfle_status rc    = csfle__buf_puts(b, ",\"fields\":[", NULL);
   bool         first = true;
   field        f;
-  for (size_t i = 0; i < in->walk.count && rc == CSFLE_OK; i++) {
+  for (size_t i = 0; i < in->walk.count + in->plan->leaf_count && rc == CSFLE_OK; i++) {
     csfle__bytes tags[CSFLE__PLAN_MAX_RULES];
     size_t       n;
     if (!field_at(in, i, &f)) continue;

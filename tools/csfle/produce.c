@@ -187,7 +187,8 @@ static int open_producer(producer *p, const args *a)
   if (a->partition > INT32_MAX) return fail(EXIT_USAGE, "-p: there is no partition %lld", (long long)a->partition);
   if ((conf = kafka_conf(&p->k, a, &p->config, &rc)) == NULL) return rc;
   rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-  if ((rc = props_kafka_default(&a->props, conf, "message.timeout.ms", "15000")) != 0) {
+  if ((rc = props_kafka_default(&a->props, conf, "message.timeout.ms", "15000")) != 0 ||
+      (rc = props_kafka_default(&a->props, conf, "topic.metadata.propagation.max.ms", "10000")) != 0) { /* before the timeout: a missing topic is named */
     rd_kafka_conf_destroy(conf);
     return rc;
   }
