@@ -110,7 +110,7 @@ class Demo:
 
     def consume(self, key):
         text, said = self.csfle("consume", "-b", self.broker, "-t", self.topic, "-p", "0", "-o", "beginning", "-e", key=key)
-        return text, [json.loads(line) for line in text.splitlines()], last_line(said)
+        return text, [json.loads(line) for line in text.split("\n") if line], last_line(said)
 
     def consume_with_key(self):
         """Every record is what was sent; the summary of the tool."""

@@ -170,7 +170,7 @@ class World:
 
     def we_read(self, topic, secret=SECRET):
         text = self.csfle("consume", "-b", self.kafka.address, "-t", topic, "-o", "beginning", "-e", "-q", "-r", self.registry.url, secret=secret)
-        return [avro_json(SCHEMA, json.loads(line), back=True) for line in text.splitlines()]
+        return [avro_json(SCHEMA, json.loads(line), back=True) for line in text.split("\n") if line]
 
     def they_write(self, client, topic, values):
         payloads = self.peers[client, True].call("serialize", topic=topic, values=values)
