@@ -127,7 +127,7 @@ def same(got, wanted, what="records"):
 
 
 def parsed(text):
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]  # not splitlines: U+0085 ends no line of JSON
 
 
 def by_id(records):
@@ -163,10 +163,10 @@ def round_trip(w):
     wanted = parsed("".join(line.split("|", 1)[1] for line in open(os.path.join(w.folder, "customers.jsonl"), encoding="utf-8")))
     result = w.consume("customers")
     same(by_id(parsed(result.out)), wanted)
-    if not re.search(r"^40 records, 40 read, 0 failed, 107 fields decrypted", result.err, re.M):
+    if not re.search(r"^40 records, 40 read, 0 failed, 106 fields decrypted", result.err, re.M):
         raise programs.Failed(f"summary: {result.err}")
     keyed = w.consume("customers", "-K", "|", "-q")
-    same(sorted(keyed.out.splitlines())[0].split("|")[0], "key0", "first key")
+    same(sorted(keyed.out.split("\n")[:-1])[0].split("|")[0], "key0", "first key")
     same(keyed.err, "", "stderr with -q")
 
 
@@ -179,7 +179,7 @@ def without_the_secret(w):
         same((record["id"], record["name"]), (i, f"Name {i}"), "plain fields")
         if len(base64.b64decode(record["ssn"], validate=True)) != 28 + len(f"000-{i:02d}-CANARY"):
             raise programs.Failed(f"ssn is no ciphertext: {record['ssn']}")
-    if "CANARY" in result.out + result.err or not re.search(r"107 passed through as ciphertext", result.err):
+    if "CANARY" in result.out + result.err or not re.search(r"106 passed through as ciphertext", result.err):
         raise programs.Failed(str(result))
     envelope = parsed(w.consume("customers", "-J", "-c", "1", secret=None).out)[0]
     if envelope["encrypted"]["decrypted"] != 0 or envelope["encrypted"]["passed_through"] < 2:
@@ -359,7 +359,7 @@ def tombstones(w):
     """a line `null` is a tombstone and comes back as null"""
     topic = w.topic("tomb", rule())
     expect(w.run("produce", *w.kafka(topic), "-K", ":", "-p", "1", stdin=f"k:{json.dumps(customer(1))}\nk:null\n"), 0, err="2 sent")
-    lines = w.consume(topic, "-K", ":", "-p", "1").out.splitlines()
+    lines = w.consume(topic, "-K", ":", "-p", "1").out.split("\n")
     same(lines[1], "k:null", "second line")
     same(parsed(w.consume(topic, "-J", "-p", "1").out)[1]["payload"], None, "payload")
     expect(w.run("inspect", *w.kafka(topic), "-p", "1", "-o", "1"), 1, err="tombstone")
@@ -453,7 +453,7 @@ def inspection(w):
     at = ("inspect", *w.kafka(topic), "-p", "0", "-o", "0")
     text = expect(w.run(*at, secret=None), 0).out
     for pattern in (r"^framing +00, schema id \d+", r"^schema +.*looked-value version 1.*AVRO", r"^rules +encryptPII: ENCRYPT WRITEREAD, tags PII, KEK customers, AES256_GCM, a new key every 30 days",
-                    r"^shop\.Customer\.ssn +STRING +PII +ciphertext, 60 bytes, rule encryptPII, key version 1$", r"^shop\.Customer\.name +STRING +- +plain, 6 bytes$",
+                    r"^shop\.Customer\.ssn +STRING +PII +ciphertext, 64 bytes, rule encryptPII, key version 1$", r"^shop\.Customer\.name +STRING +- +plain, 6 bytes$",
                     r"^shop\.Customer\.photo +BYTES +PII +ciphertext, \d+ bytes, rule encryptPII, key version 1$"):
         if not re.search(pattern, text, re.M):
             raise programs.Failed(f"/{pattern}/ is not in\n{text}")

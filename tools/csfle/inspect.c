@@ -394,7 +394,7 @@ static void tell_fields(inspection *in)
     printf("%-*.*s  %-8s %-16s ", (int)wide, CSFLE__FMT(f.leaf->name), csfle__leaf_type_name(f.leaf->type), n ? list : "-");
     switch (f.state) {
       case FIELD_ABSENT: puts("null, or nothing of it in the record"); break;
-      case FIELD_PLAIN: printf("plain, %zu bytes\n", f.bytes); break;
+      case FIELD_PLAIN: printf("plain, %zu byte%s\n", f.bytes, f.bytes == 1 ? "" : "s"); break;
       case FIELD_EXPOSED: printf("PLAIN, %zu bytes, although rule %.*s is to encrypt it\n", f.bytes, CSFLE__FMT(f.rule->name)); break;
       case FIELD_CIPHERTEXT:
         printf("ciphertext, %zu bytes, rule %.*s", f.bytes, CSFLE__FMT(f.rule->name));

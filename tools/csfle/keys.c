@@ -316,7 +316,7 @@ static int list_versions(args *a, registry *r, const char *subject, const char *
       continue;
     }
     if (rc) break;
-    if (args_want_json(a)) rc = print_json(dek, (*shown)++ ? "," : "", "");
+    if (args_want_json(a)) rc = print_json(dek, (*shown)++ ? "," : "[", "");
     else
       rc = table_row(t, (csfle__bytes[]){ csfle__str(subject), csfle__str(algorithm), csfle__str(versions.at[i]), csfle__str(when_text(dek, when)),
                                           csfle__str(is_true(dek, "deleted") ? "deleted" : "live") });
@@ -342,17 +342,16 @@ static int dek_list(args *a)
       (rc = fetch_names(&r, csfle__buf_cstr(&path), a->deleted, &subjects)) != 0)
     goto out;
   if (!json && (rc = table_row(&t, head)) != 0) goto out;
-  if (json) fputs("[", stdout);
   for (size_t i = 0; i < subjects.count && !rc; i++) {
     if (a->operand_count > 1 && strcmp(a->operands[1], subjects.at[i]) != 0) continue;
     found = true;
     for (int algorithm = 0; algorithm < CSFLE__ALGORITHM_COUNT && !rc; algorithm++)
       rc = list_versions(a, &r, subjects.at[i], csfle__algorithm_name((csfle__algorithm)algorithm), &t, &shown);
   }
-  if (json) fputs("]\n", stdout);
-  else if (!rc) table_print(&t);
   if (!rc && a->operand_count > 1 && !found)
     rc = fail(EXIT_MISSING, "KEK '%s' has no data key for subject '%s'; 'csfle dek list %s' lists those it has", a->operands[0], a->operands[1], a->operands[0]);
+  else if (json) fputs(shown ? "]\n" : "[]\n", stdout);
+  else if (!rc) table_print(&t);
 out:
   texts_free(&subjects);
   table_free(&t);
