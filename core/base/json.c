@@ -17,8 +17,35 @@ const yyjson_alc *csfle__json_alc(void)
   return &alc;
 }
 
+/* the same with the size of each block before it, so that it can be wiped */
+enum { SIZE_ROOM = 16 };
+static void *wiping_malloc(void *ctx, size_t size)
+{
+  (void)ctx;
+  uint8_t *p = size > SIZE_MAX - SIZE_ROOM ? NULL : csfle__alloc(size + SIZE_ROOM);
+  if (!p) return NULL;
+  memcpy(p, &size, sizeof size);
+  return p + SIZE_ROOM;
+}
+static void wiping_free(void *ctx, void *ptr)
+{
+  size_t size;
+  (void)ctx;
+  if (!ptr) return;
+  uint8_t *p = (uint8_t *)ptr - SIZE_ROOM;
+  memcpy(&size, p, sizeof size);
+  csfle__free_secret(p, size + SIZE_ROOM);
+}
+static void *wiping_realloc(void *ctx, void *ptr, size_t old, size_t size)
+{
+  void *p = wiping_malloc(ctx, size);
+  if (p && ptr) memcpy(p, ptr, old < size ? old : size), wiping_free(ctx, ptr);
+  return p;
+}
+static const yyjson_alc wiping = { wiping_malloc, wiping_realloc, wiping_free, NULL };
+
 /* yyjson is not recursive, but walkers of its trees are: count the nesting before anything looks at the tree */
-static bool too_deep(csfle__bytes t)
+static bool too_deep(csfle__bytes t, bool comments)
 {
   size_t depth = 0;
   bool   quoted = false;
@@ -28,6 +55,12 @@ static bool too_deep(csfle__bytes t)
       if (c == '\\') i++;
       else if (c == '"') quoted = false;
     } else if (c == '"') quoted = true;
+    else if (comments && c == '/' && i + 1 < t.len && (t.ptr[i + 1] == '/' || t.ptr[i + 1] == '*')) {
+      /* a quote or a bracket in a comment is none */
+      bool line = t.ptr[i + 1] == '/';
+      for (i += 2; i < t.len && !(line ? t.ptr[i] == '\n' || t.ptr[i] == '\r' : i + 1 < t.len && t.ptr[i] == '*' && t.ptr[i + 1] == '/');) i++;
+      i += !line;
+    }
     else if (c == '{' || c == '[') {
       if (++depth > CSFLE__JSON_MAX_DEPTH) return true;
     } else if (c == '}' || c == ']') depth -= depth > 0;
@@ -35,16 +68,14 @@ static bool too_deep(csfle__bytes t)
   return false;
 }
 
-static csfle_status parse(yyjson_doc **out, csfle__bytes text, yyjson_read_flag flags, csfle_error *err)
+static csfle_status parse(yyjson_doc **out, csfle__bytes text, yyjson_read_flag flags, const yyjson_alc *alc, csfle_error *err)
 {
   yyjson_read_err why;
   *out = NULL;
   if (text.len == 0) return csfle__fail(err, CSFLE_E_SCHEMA, "JSON text is empty");
-  /* comments may hold brackets: a text that is too deep only in its comments is refused too, which hurts nobody */
-  if (too_deep(text))
+  if (too_deep(text, flags & YYJSON_READ_ALLOW_COMMENTS))
     return csfle__fail(err, CSFLE_E_SCHEMA, "JSON text is nested deeper than %d levels", CSFLE__JSON_MAX_DEPTH);
-  *out = yyjson_read_opts((char *)(uintptr_t)text.ptr, text.len, flags | YYJSON_READ_NUMBER_AS_RAW, csfle__json_alc(),
-                          &why);
+  *out = yyjson_read_opts((char *)(uintptr_t)text.ptr, text.len, flags | YYJSON_READ_NUMBER_AS_RAW, alc, &why);
   if (*out) return CSFLE_OK;
   if (why.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) return csfle__nomem(err);
   csfle__fail(err, CSFLE_E_SCHEMA, "not valid JSON at byte %zu: %s", why.pos, why.msg);
@@ -54,12 +85,17 @@ static csfle_status parse(yyjson_doc **out, csfle__bytes text, yyjson_read_flag 
 
 csfle_status csfle__json_parse(yyjson_doc **out, csfle__bytes text, csfle_error *err)
 {
-  return parse(out, text, 0, err);
+  return parse(out, text, 0, csfle__json_alc(), err);
+}
+
+csfle_status csfle__json_parse_secret(yyjson_doc **out, csfle__bytes text, csfle_error *err)
+{
+  return parse(out, text, 0, &wiping, err);
 }
 
 csfle_status csfle__json_parse_comments(yyjson_doc **out, csfle__bytes text, csfle_error *err)
 {
-  return parse(out, text, YYJSON_READ_ALLOW_COMMENTS, err);
+  return parse(out, text, YYJSON_READ_ALLOW_COMMENTS, csfle__json_alc(), err);
 }
 
 yyjson_val *csfle__json_member_n(yyjson_val *obj, csfle__bytes name)

@@ -19,6 +19,8 @@
 csfle_status csfle__json_parse(yyjson_doc **out, csfle__bytes text, csfle_error *err);
 /** As csfle__json_parse, with comments and trailing content rules of Avro texts: comments allowed [schemas 3.1]. */
 csfle_status csfle__json_parse_comments(yyjson_doc **out, csfle__bytes text, csfle_error *err);
+/** As csfle__json_parse for a text that holds plaintext: the document's memory is wiped before it is released. */
+csfle_status csfle__json_parse_secret(yyjson_doc **out, csfle__bytes text, csfle_error *err);
 /** yyjson's allocator over core/base/alloc.h. */
 const yyjson_alc *csfle__json_alc(void);
 

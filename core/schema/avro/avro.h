@@ -88,6 +88,7 @@ typedef struct csfle__avro_schema {
   csfle__reference        *refs; /**< copies, for parsing the normalised text again */
   size_t                   ref_count;
   uint32_t                 named_count;
+  uint8_t                 *zero; /**< by id of records: 1 when its values take no bytes */
   unsigned                 flags;
 } csfle__avro_schema;
 static inline const csfle__avro_schema *csfle__avro(const csfle__schema *s) { return (const csfle__avro_schema *)(const void *)s; }

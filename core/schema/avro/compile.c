@@ -39,7 +39,7 @@ typedef struct compiler {
   mask                     *masks;
   mask                     *patterns;
   uint64_t                  every; /* rules without tags */
-  uint8_t                  *zero;
+  const uint8_t            *zero;
   uint32_t                 *entry; /* by id: 1 + first instruction of a record, 0 not yet */
   uint32_t                 *first; /* by id: name of a record's first field */
   uint8_t                  *queued, *reported;
@@ -510,10 +510,9 @@ static csfle_status compile(compiler *c)
 {
   size_t       n = c->s->named_count + 1;
   csfle_status rc;
-  c->zero = csfle__alloc(n), c->entry = csfle__calloc(n, sizeof *c->entry), c->queued = csfle__calloc(n, 1);
+  c->zero = c->s->zero, c->entry = csfle__calloc(n, sizeof *c->entry), c->queued = csfle__calloc(n, 1);
   c->reported = csfle__calloc(n, 1), c->first = csfle__calloc(n, sizeof *c->first), c->inner = csfle__calloc(n, sizeof *c->inner);
-  if (!c->zero || !c->entry || !c->queued || !c->reported || !c->first || !c->inner) return NOMEM(c);
-  if (!csfle__avro_zero_table(c->s->root, c->s->named_count, c->zero)) return NOMEM(c);
+  if (!c->entry || !c->queued || !c->reported || !c->first || !c->inner) return NOMEM(c);
   if ((rc = learn_selection(c)) != CSFLE_OK) return rc;
   if ((rc = add_name(c, CSFLE__LIT(""), (field_info){ NULL, NULL, { 0, false }, false })) != CSFLE_OK) return rc;
   if ((rc = type(c, c->s->root)) != CSFLE_OK) return rc;
@@ -558,7 +557,7 @@ csfle_status csfle__avro_plan_compile(csfle__plan **out, const csfle__schema *s,
   c.p->base.leaves = c.leaves, c.p->base.leaf_count = c.leaf_count;
   c.p->base.problems = c.problems, c.p->base.problem_count = c.problem_count;
   csfle__map_free(&c.tags, NULL);
-  csfle__free(c.masks), csfle__free(c.patterns), csfle__free(c.zero), csfle__free(c.entry), csfle__free(c.queued);
+  csfle__free(c.masks), csfle__free(c.patterns), csfle__free(c.entry), csfle__free(c.queued);
   csfle__free(c.reported), csfle__free(c.first), csfle__free(c.inner), csfle__free(c.queue), csfle__free(c.nests), csfle__free(c.infos);
   csfle__free(c.edges);
   if (rc == CSFLE_OK) *out = &c.p->base;

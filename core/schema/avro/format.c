@@ -2,6 +2,7 @@
 #include "core/schema/avro/plan.h"
 
 #include "core/base/alloc.h"
+#include "core/schema/avro/compat.h"
 
 static csfle__bytes record_name(const csfle__schema *s)
 {
@@ -104,4 +105,9 @@ const csfle__format        csfle__format_avro = {
   .plan_free = csfle__avro_plan_free,
   .walk = csfle__avro_walk,
   .splice = csfle__avro_splice,
+  .to_json = csfle__avro_to_json,
+  .from_json = csfle__avro_from_json,
+  .compare = csfle__avro_differences,
+  .difference_line = csfle__avro_difference_line,
+  .top_field = csfle__avro_top_field,
 };

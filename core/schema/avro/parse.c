@@ -3,7 +3,7 @@
  * recursion. Types are visited in the order of the text, because a name means what is defined by then; what is not
  * defined yet stays open until the text ends.
  */
-#include "core/schema/avro/avro.h"
+#include "core/schema/avro/plan.h"
 
 #include "core/base/alloc.h"
 #include "core/base/map.h"
@@ -618,6 +618,10 @@ csfle_status csfle__avro_parse(csfle__schema **out, csfle__bytes text, const csf
     if (rc != CSFLE_OK) csfle__where(err, "reference \"%.*s\"", CSFLE__FMT(refs[i].name));
   }
   if (rc == CSFLE_OK) rc = parse_text(&p, text, &s->root);
+  if (rc == CSFLE_OK) {
+    s->zero = csfle__arena_alloc(&s->arena, s->named_count + 1);
+    if (!s->zero || !csfle__avro_zero_table(s->root, s->named_count, s->zero)) rc = csfle__nomem(err);
+  }
   csfle__map_free(&p.names, NULL);
   csfle__free(p.works), csfle__free(p.open), csfle__free(p.made);
   if (rc == CSFLE_OK) *out = &s->base;

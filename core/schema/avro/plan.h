@@ -76,12 +76,16 @@ static inline uint8_t *csfle__avro_put_varint(uint8_t *p, int64_t v)
   return p;
 }
 
-/**
- * zero[id] of every record of the schema: whether its values take no bytes. @p zero has named_count entries, 2 where not
- * yet known. Whether a type takes none once the table is there. False: no memory.
- */
+/** Fills zero[id] of every record below @p root: 1 when its values take no bytes. False: no memory. */
 bool csfle__avro_zero_table(const csfle__avro_type *root, uint32_t named_count, uint8_t *zero);
+/** Whether values of @p t take no bytes, once the table is there. */
 bool csfle__avro_takes_nothing(const csfle__avro_type *t, const uint8_t *zero);
+
+/**
+ * Reads the header of an array's or map's next block at *at: *count items, 0 ends it. A block of a negative count says
+ * its bytes too: *block_end then, else NULL. @return NULL, or what is wrong with it
+ */
+const char *csfle__avro_block(const uint8_t **at, const uint8_t *end, uint64_t *count, const uint8_t **block_end);
 
 csfle_status csfle__avro_plan_compile(csfle__plan **out, const csfle__schema *s, const csfle__selection *sel, csfle_error *err);
 void         csfle__avro_plan_free(csfle__plan *p);

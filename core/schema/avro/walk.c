@@ -38,11 +38,7 @@ static int more_frames(csfle__walk *w, size_t depth)
   return csfle__grow(&w->stack, &w->stack_cap, depth + 1, sizeof(frame));
 }
 
-/*
- * The header of an array's or map's next block. *count 0 ends it. A block of a negative count says its bytes too;
- * *block_end then, else NULL.
- */
-static const char *block(const uint8_t **at, const uint8_t *end, uint64_t *count, const uint8_t **block_end)
+const char *csfle__avro_block(const uint8_t **at, const uint8_t *end, uint64_t *count, const uint8_t **block_end)
 {
   int64_t        n, size;
   const uint8_t *q = csfle__avro_varint(*at, end, &n);
@@ -139,7 +135,7 @@ csfle_status csfle__avro_walk(const csfle__plan *base, csfle__bytes in, csfle__w
       for (;;) {
         uint64_t       count;
         const uint8_t *block_end;
-        if ((why = block(&at, end, &count, &block_end))) goto refused;
+        if ((why = csfle__avro_block(&at, end, &count, &block_end))) goto refused;
         if (count == 0) break;
         if (block_end && block_end != at) REFUSE("block of items without bytes says that it has some");
         if (count > CSFLE__PLAN_MAX_EMPTY_ITEMS - empties) REFUSE("more than 1000000 items that take no bytes");
@@ -164,7 +160,7 @@ csfle_status csfle__avro_walk(const csfle__plan *base, csfle__bytes in, csfle__w
         if (f->header && f->header == w->count) w->count--;
         f->header = 0;
         const uint8_t *from = at;
-        if ((why = block(&at, end, &f->left, &f->end))) goto refused;
+        if ((why = csfle__avro_block(&at, end, &f->left, &f->end))) goto refused;
         if (f->left == 0) {
           depth--;
           break;
