@@ -200,3 +200,27 @@ TEST(an_error_names_the_outermost_place_first)
   assert_string_equal(csfle_status_name(e.code), "DECRYPT");
   assert_string_equal(csfle_status_name(12345), "UNKNOWN");
 }
+
+TEST(a_quote_in_a_comment_does_not_hide_nesting_from_the_depth_limit) /* AB-14 */
+{
+  char        text[2100] = "/* \" */ // \"\n";
+  yyjson_doc *doc;
+  csfle_error err;
+  size_t      n = strlen(text);
+  memset(text + n, '[', 1000), memset(text + n + 1000, ']', 1000);
+  assert_int_equal(csfle__json_parse_comments(&doc, csfle__view(text, n + 2000), &err), CSFLE_E_SCHEMA);
+  assert_non_null(strstr(err.msg, "nested deeper"));
+  assert_int_equal(csfle__json_parse_comments(&doc, CSFLE__LIT("/* [[ */ [1] // ]"), &err), CSFLE_OK);
+  yyjson_doc_free(doc);
+}
+
+TEST(a_parsed_secret_text_is_wiped)
+{
+  yyjson_doc *doc = NULL;
+  csfle_test_memory_on();
+  assert_ok(csfle__json_parse_secret(&doc, CSFLE__LIT("{\"a\":[\"secret\",1]}"), err));
+  yyjson_doc_free(doc);
+  assert_int_equal(csfle_test_mem.dirty_secrets, 0);
+  assert_int_equal(csfle_test_mem.live, 0);
+  csfle_test_memory_off();
+}

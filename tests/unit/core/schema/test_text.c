@@ -87,7 +87,7 @@ static void expect_bytes(const char *text, const char *json, const char *hex)
   csfle__schema *s = schema(text);
   csfle_buf_init(&out, 0, 0);
   assert_ok(csfle__value_from_json(s, csfle__str(json), &out, err));
-  assert_bytes_equal(csfle__buf_view(&out), csfle_test_unhex(csfle__str(cases[i].hex), data, sizeof data));
+  assert_bytes_equal(csfle__buf_view(&out), csfle_test_unhex(csfle__str(hex), data, sizeof data));
   csfle_buf_free(&out), csfle__schema_free(s);
 }
 
