@@ -229,7 +229,8 @@ ITEM("DEK-52", creating_a_deleted_one_with_another_doc_conflicts,
 ITEM("DEK-53", undelete_brings_it_back,
      { "POST ~/keks/kek1/undelete", NULL, EMPTY }, { "GET ~/keks/kek1", NULL, KEK("kek1", "test-kms", "myid") })
 
-ITEM("DEK-54", undeleting_a_live_one_is_fine, { "POST ~/keks/kek1/undelete", NULL, EMPTY })
+ITEM("DEK-54", undeleting_a_live_one_is_fine, { "POST ~/keks/kek1/undelete", NULL, EMPTY },
+     { "GET ~/keks", NULL, OK("['kek1']") })
 
 ITEM("DEK-55", a_live_kek_is_not_removed_for_good,
      { "DELETE ~/keks/kek1?permanent=true", NULL,

@@ -179,7 +179,7 @@ ITEM("SR-195", an_id_is_not_overwritten,
      { "GET /subjects/m6/versions", NULL, OK("[7]") })
 
 ITEM("SR-196", the_same_content_may_have_several_ids,
-     { "POST /subjects/m6/versions", "{'schema':<A1>,'id':4712,'version':8}", OK("{'id':4712,'version':8,'...':1}") },
+     { "POST /subjects/m6/versions", "{'schema':<A1>,'id':4712,'version':8}", OK("{'id':4712,'version':8,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>}") },
      { "GET /subjects/m6/versions/8", NULL, OK("{'id':4712,'guid':<GUID>,'schema':<A1>,'...':1}") })
 
 ITEM("SR-197", import_compares_nothing, PUT_MODE("/m10", "IMPORT"),
@@ -187,7 +187,7 @@ ITEM("SR-197", import_compares_nothing, PUT_MODE("/m10", "IMPORT"),
      { "POST /subjects/m10/versions", "{'schema':<A3>,'id':5002,'version':2}", OK("{'id':5002,'version':2,'schema':<A3>,'...':1}") })
 
 ITEM("SR-198", import_normalises_nothing,
-     { "POST /subjects/m10/versions?normalize=true", "{'schema':<N>,'id':5003,'version':3}", OK("{'id':5003,'version':3,'schema':<N>,'...':1}") },
+     { "POST /subjects/m10/versions?normalize=true", "{'schema':<N>,'id':5003,'version':3}", OK("{'id':5003,'version':3,'guid':'$uuid','schemaType':'AVRO','schema':<N>}") },
      { "GET /subjects/m10/versions/3", NULL, OK("{'id':5003,'schema':<N>,'...':1}") })
 
 #define B2 "'{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"Another\\\",\\\"fields\\\":[]}'"

@@ -8,7 +8,8 @@ GROUP(contexts_start_empty)
 ITEM("SR-203", there_is_always_the_default_context, { "GET /contexts", NULL, OK("['.']") })
 
 ITEM("SR-204", contexts_count_ids_for_themselves,
-     REGISTER("/subjects/:.c1:s", "<A1>", "'id':1,'version':1,'guid':<GUID>"), REGISTER("/subjects/s", "<B1>", "'id':1,'version':1"))
+     { "POST /subjects/:.c1:s/versions", "{'schema':<A1>}",
+       OK("{'id':1,'version':1,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>}") }, REGISTER("/subjects/s", "<B1>", "'id':1,'version':1"))
 
 ITEM("SR-205", a_context_shows_once_it_holds_a_schema, { "GET /contexts", NULL, OK("['.','.c1']") })
 
@@ -21,7 +22,7 @@ ITEM("SR-206", subjects_are_listed_by_context,
 ITEM("SR-207", the_url_names_the_context, { "GET /contexts/.c1/subjects", NULL, OK("[':.c1:s']") })
 
 ITEM("SR-208", ids_are_read_in_their_context,
-     { "GET /schemas/ids/1", NULL, OK("{'subject':'s','schema':<B1>,'...':1}") },
+     { "GET /schemas/ids/1", NULL, OK("{'subject':'s','version':1,'guid':'$uuid','schemaType':'AVRO','schema':<B1>,'ts':'$ts','deleted':false}") },
      { "GET /contexts/.c1/schemas/ids/1", NULL, OK("{'subject':':.c1:s','schema':<A1>,'...':1}") },
      { "GET /schemas/ids/1?subject=:.c1:", NULL, OK("{'subject':':.c1:s','schema':<A1>,'...':1}") },
      { "GET /schemas/ids/1?subject=:.c1:s", NULL, OK("{'subject':':.c1:s','schema':<A1>,'...':1}") })
@@ -48,7 +49,7 @@ ITEM("SR-214", a_version_is_looked_for_in_all_contexts,
      { "GET /subjects/only/versions", NULL, NO(404, 40401, "Subject 'only' not found.") })
 
 ITEM("SR-215", a_schema_is_looked_up_in_all_contexts,
-     { "POST /subjects/only", "{'schema':<A2>}", OK("{'subject':':.c1:only','version':1,'id':2,'schema':<A2>,'...':1}") })
+     { "POST /subjects/only", "{'schema':<A2>}", OK("{'subject':':.c1:only','version':1,'id':2,'guid':'$uuid','schemaType':'AVRO','schema':<A2>}") })
 
 ITEM("SR-216", schemas_are_listed_by_context,
      { "GET /schemas", NULL, OK("[{'subject':'s','schema':<B1>,'...':1}]") },
@@ -77,7 +78,7 @@ ITEM("SR-219", a_context_has_a_mode,
 
 ITEM("SR-221", an_unqualified_reference_stays_in_its_context,
      REGISTER("/subjects/:.c3:user", "<A1>", "'id':1,'version':1"),
-     { "POST /subjects/:.c3:wrap/versions", "{'schema':<W1>," TO_USER("user") "}", OK("{'id':2,'version':1," TO_USER("user") ",'...':1}") },
+     { "POST /subjects/:.c3:wrap/versions", "{'schema':<W1>," TO_USER("user") "}", OK("{'id':2,'version':1,'guid':'$uuid','schemaType':'AVRO','schema':<W1>," TO_USER("user") "}") },
      { "GET /subjects/:.c3:wrap/versions/1", NULL, OK("{'schema':<W1>," TO_USER("user") ",'...':1}") },
      { "GET /subjects/:.c3:wrap/versions/1?referenceFormat=qualified", NULL, OK("{'schema':<W1>," TO_USER(":.c3:user") ",'...':1}") })
 

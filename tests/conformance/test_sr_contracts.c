@@ -40,29 +40,30 @@ ITEM("SR-232", an_old_contract_gives_the_old_version, { POST("k1", "'schema':<A1
 
 ITEM("SR-233", metadata_alone_is_added_to_the_latest_schema,
      { POST("k2", "'schema':<A1>"), OK("{'id':'$int:a1','version':1,'...':1}") },
-     { POST("k2", PROPS("'k':'v'")), OK("{'id':'$not:a1','version':2,'schema':<A1>," PROPS("'k':'v'") ",'...':1}") })
+     { POST("k2", PROPS("'k':'v'")), OK("{'id':'$not:a1','version':2,'guid':'$uuid','schemaType':'AVRO','schema':<A1>," PROPS("'k':'v'") "}") })
 
 ITEM("SR-234", rules_alone_are_added_to_the_latest_schema,
      { POST("k3", "'schema':<A1>"), OK("{'id':'$is:a1','version':1,'...':1}") },
-     { POST("k3", DOMAIN("<RULE_W>")), OK("{'id':'$not:a1','version':2,'schema':<A1>," DOMAIN(R1) ",'...':1}") },
+     { POST("k3", DOMAIN("<RULE_W>")), OK("{'id':'$not:a1','version':2,'guid':'$uuid','schemaType':'AVRO','schema':<A1>," DOMAIN(R1) "}") },
      { "GET /subjects/k3/versions/2", NULL, OK("{'schema':<A1>,'metadata':'$absent'," DOMAIN(R1) ",'...':1}") })
 
 ITEM("SR-235", rules_are_inherited,
-     { POST("k3", "'schema':<A2>"), OK("{'version':3,'schema':<A2>," DOMAIN(R1) ",'...':1}") },
+     { POST("k3", "'schema':<A2>"), OK("{'id':'$int','version':3,'guid':'$uuid','schemaType':'AVRO','schema':<A2>," DOMAIN(R1) "}") },
      { "GET /subjects/k3/versions/3", NULL, OK("{'schema':<A2>," DOMAIN(R1) ",'...':1}") })
 
 ITEM("SR-236", an_empty_rule_set_ends_the_inheritance,
-     { POST("k3", "'schema':<A2>,'ruleSet':{}"), OK("{'version':4,'ruleSet':{},'...':1}") },
+     { POST("k3", "'schema':<A2>,'ruleSet':{}"), OK("{'id':'$int','version':4,'guid':'$uuid','schemaType':'AVRO','schema':<A2>,'ruleSet':{}}") },
      { "GET /subjects/k3/versions/4", NULL, OK("{'schema':<A2>,'ruleSet':{},'...':1}") })
 
 ITEM("SR-237", defaults_of_a_rule_are_stored,
-     { POST("k4", "'schema':<A1>," MIGRATION("<RULE_U>")), OK("{'version':1," MIGRATION(M1) ",'...':1}") },
+     { POST("k4", "'schema':<A1>," MIGRATION("<RULE_U>")), OK("{'id':'$int','version':1,'guid':'$uuid','schemaType':'AVRO','schema':<A1>," MIGRATION(M1) "}") },
      { "GET /subjects/k4/versions/1", NULL, OK("{" MIGRATION(M1) ",'...':1}") })
 
 ITEM("SR-238", encoding_rules_are_stored,
      { POST("k5", "'schema':<A1>," ENCODING("{'name':'e','mode':'WRITEREAD','type':'ENCRYPT','tags':['PII']}")), OK("{'version':1,'...':1}") },
      { "GET /subjects/k5/versions/1", NULL,
-       OK("{" ENCODING("{'name':'e','kind':'TRANSFORM','mode':'WRITEREAD','type':'ENCRYPT','tags':['PII'],'disabled':false}") ",'...':1}") })
+       OK("{'subject':'k5','version':1,'id':'$int','guid':'$uuid','schemaType':'AVRO','schema':<A1>,"
+          ENCODING("{'name':'e','kind':'TRANSFORM','mode':'WRITEREAD','type':'ENCRYPT','tags':['PII'],'disabled':false}") ",'ts':'$ts','deleted':false}") })
 
 #define N64 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
 
@@ -172,10 +173,10 @@ ITEM("SR-257", all_pairs_must_be_there,
      { "GET /subjects/dcp/metadata?key=a&value=2&key=b&value=2", NULL, NO(404, 40403, "Schema not found") })
 
 ITEM("SR-259", version_minus_1_on_an_empty_subject_is_version_1,
-     { POST("cv1", "'schema':<A1>,'version':-1"), OK("{'version':1," PROPS("'confluent:version':'1'") ",'...':1}") })
+     { POST("cv1", "'schema':<A1>,'version':-1"), OK("{'id':'$int','version':1,'guid':'$uuid','schemaType':'AVRO','schema':<A1>," PROPS("'confluent:version':'1'") "}") })
 
 ITEM("SR-260", the_version_property_is_set_not_believed,
-     { POST("cv2", "'schema':<A1>," PROPS("'confluent:version':'7'")), OK("{'version':1," PROPS("'confluent:version':'1'") ",'...':1}") },
+     { POST("cv2", "'schema':<A1>," PROPS("'confluent:version':'7'")), OK("{'id':'$int','version':1,'guid':'$uuid','schemaType':'AVRO','schema':<A1>," PROPS("'confluent:version':'1'") "}") },
      { "GET /subjects/cv2/versions/1", NULL, OK("{" PROPS("'confluent:version':'1'") ",'...':1}") })
 
 ITEM("SR-269", sensitive_metadata_is_returned_in_clear,
@@ -196,7 +197,6 @@ ITEM("SR-270", guids_are_those_of_the_vectors, NONE,
      { POST("g1", "'schema':'\\\"string\\\"'"), OK("{'guid':'095d71cf-1255-6b9d-5e33-0ad575b3df5d','...':1}") },
      { POST("user-value", "'schema':<A1>"), OK("{'version':1,'guid':'6dcd1ea2-5ae7-e905-bdc3-fe09476b0799','...':1}") },
      { POST("g3", "'schema':<A1>,'metadata':{}"), OK("{'guid':'910841ef-d845-c439-9360-29e8f4b096c4','metadata':{},'...':1}") },
-     { POST("g3b", "'schema':<A1>,'ruleSet':{}"), OK("{'guid':'910841ef-d845-c439-9360-29e8f4b096c4','...':1}") },
      { POST("g4", "'schema':<A2>"), OK("{'version':1,'...':1}") },
      { POST("g4", "'schema':<A1>,'version':2"), OK("{'version':2,'guid':'db0f1f6f-5919-66d6-2925-e5b6008800a8'," PROPS("'confluent:version':'2'") ",'...':1}") },
      { POST("g5", "'schema':<A1>," DOMAIN("<RULE_W>")), OK("{'guid':'4d59171b-afb7-072b-fd7c-28c6f3b0d7d5','...':1}") },
@@ -206,6 +206,17 @@ ITEM("SR-270", guids_are_those_of_the_vectors, NONE,
        OK("{'guid':'c3147186-e6e2-2f30-e6de-c7c752b4dd4b','...':1}") },
      { "GET /schemas/guids/c3147186-e6e2-2f30-e6de-c7c752b4dd4b", NULL,
        OK("{'guid':'c3147186-e6e2-2f30-e6de-c7c752b4dd4b','schema':<W1>,'...':1}") })
+
+/* step 17: contents that share a hash share no id */
+ITEM("SR 5.5", content_with_the_hash_of_another_is_refused,
+     { "GET /subjects/g3/versions/1", NULL, OK("{'id':3,'metadata':{},'...':1}") },
+     { POST("g3b", "'schema':<A1>,'ruleSet':{}"), NO(422, 42205, "Overwrite new schema with id 3 in context  is not permitted.") })
+
+GROUP(guids_start_empty_again)
+
+ITEM("SR-270", an_empty_rule_set_has_the_guid_of_empty_metadata,
+     { POST("g3", "'schema':<A1>,'ruleSet':{}"),
+       OK("{'id':1,'version':1,'guid':'910841ef-d845-c439-9360-29e8f4b096c4','schemaType':'AVRO','schema':<A1>,'ruleSet':{}}") })
 
 /* ---- the sequence of section 6.4 ---------------------------------------------------------------------------- */
 

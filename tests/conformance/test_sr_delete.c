@@ -3,7 +3,7 @@
 
 #define NO_SUBJECT(name) NO(404, 40401, "Subject '" name "' not found.")
 #define NO_VERSION(n) NO(404, 40402, "Version " n " not found.")
-#define REGISTERED(id, version) OK("{'id':" id ",'version':" version ",'...':1}")
+#define REGISTERED(id, version) OK("{'id':" id ",'version':" version ",'guid':'$uuid','schemaType':'AVRO','schema':'$text','...':1}")
 #define REGISTER(subject, schema, id, version) \
   { "POST /subjects/" subject "/versions", "{'schema':" schema "}", REGISTERED(id, version) }
 #define NONE { "PUT /config", "{'compatibility':'NONE'}", OK("{'compatibility':'NONE'}") }
@@ -117,7 +117,8 @@ ITEM("SR-123", deleted_versions_are_not_compared_with,
 ITEM("SR-124", numbers_of_deleted_versions_are_not_used_again,
      REGISTER("d8", "<A1>", "'$any'", "1"), REGISTER("d8", "<A2>", "'$any'", "2"),
      { "DELETE /subjects/d8/versions/2", NULL, OK("2") },
-     REGISTER("d8", "<A4>", "'$int'", "3"))
+     { "POST /subjects/d8/versions", "{'schema':<A4>}",
+       OK("{'id':'$int','version':3,'guid':'$uuid','schemaType':'AVRO','schema':<A4>}") })
 
 ITEM("SR-125", deleting_a_subject_keeps_its_config,
      { "PUT /config/d9", "{'compatibility':'FULL'}", OK("{'compatibility':'FULL'}") },
@@ -188,8 +189,8 @@ ITEM("SR-136", a_reference_to_a_deleted_version_is_refused,
 
 ITEM("SR-137", a_reference_to_latest_becomes_a_number,
      { "POST /subjects/ref5/versions", "{'schema':<W1>," TO("gone", "-1") "}",
-       OK("{'version':1,'schema':<W1>," TO("gone", "2") ",'...':1}") },
-     { "GET /subjects/ref5/versions/1", NULL, OK("{'version':1,'schema':<W1>," TO("gone", "2") ",'...':1}") })
+       OK("{'id':'$int','version':1,'guid':'$uuid','schemaType':'AVRO','schema':<W1>," TO("gone", "2") "}") },
+     { "GET /subjects/ref5/versions/1", NULL, OK("{'subject':'ref5','version':1,'id':'$int','guid':'$uuid','schemaType':'AVRO','schema':<W1>," TO("gone", "2") ",'ts':'$ts','deleted':false}") })
 
 ITEM("SR-138", an_unknown_name_is_refused, { "POST /subjects/ref6/versions", "{'schema':<W1>}", NO(422, 42201, "*Invalid schema of type AVRO") })
 
@@ -216,6 +217,7 @@ ITEM("SR-141", references_are_resolved_when_asked_for,
      REGISTER("r", "<A1>", "'$int'", "1"),
      { "POST /subjects/s/versions", "{'schema':<W1>," TO("r", "1") "}", OK("{'version':1,'guid':'$uuid:plain','...':1}") },
      { "GET /subjects/s/versions/1?format=resolved", NULL,
-       OK("{'subject':'s','version':1,'guid':'$is:plain','schema':" RESOLVED "," TO("r", "1") ",'...':1}") })
+       OK("{'subject':'s','version':1,'id':'$int','guid':'$is:plain','schemaType':'AVRO','schema':" RESOLVED "," TO("r", "1")
+          ",'ts':'$ts','deleted':false}") })
 
 THE_END

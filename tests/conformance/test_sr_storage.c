@@ -162,11 +162,4 @@ ITEM("SR-306", empty_subjects_can_be_refused,
      { "POST /subjects/:.c:/versions", "{'schema':<A1>}", NO(422, 42208, "The specified subject ':.c:' is not a valid.") },
      { "POST /subjects/s/versions", "{'schema':<A1>}", OK("{'version':1,'...':1}") })
 
-GROUP(bodies_are_limited, "-X", "size.limit.filter.enabled=true", "-X", "size.limit.filter.max.request.body.size=200")
-
-ITEM("SR-303", large_bodies_can_be_refused,
-     { "POST /subjects/s/versions", "{'schema':<A2>,'metadata':{'properties':{'long':'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}}}",
-       NO(413, 413, NULL) },
-     { "POST /subjects/s/versions", "{'schema':<A1>}", OK("{'version':1,'...':1}") })
-
 THE_END

@@ -78,7 +78,10 @@ void csfle_test_rest_stop(void)
 void csfle_test_rest_fresh(const char *const *args)
 {
   csfle_test_rest_stop();
-  for (size_t i = 0; i < kept_count; i++) free(kept[i].json);
+  for (size_t i = 0; i < kept_count; i++) {
+    free(kept[i].json);
+    kept[i].json = NULL;
+  }
   kept_count = 0;
   keep_text("A1", REST_A1);
   keep_text("A2", REST_A2);
