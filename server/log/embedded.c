@@ -74,7 +74,12 @@ static csfle_status embedded_open(void **store, const registry_log_setup *setup,
     rc = csfle__fail(err, CSFLE_E_CONFIG, "store %s has layout %lld, this program knows layout %d", setup->path, (long long)version, SCHEMA_VERSION);
     goto out;
   }
-  if ((rc = run(e, "PRAGMA synchronous=FULL", err)) != CSFLE_OK) goto out;
+#ifdef CSFLE_BREAK_NO_SYNC
+  const char *sync = "PRAGMA synchronous=OFF";
+#else
+  const char *sync = "PRAGMA synchronous=FULL";
+#endif
+  if ((rc = run(e, sync, err)) != CSFLE_OK) goto out;
   if ((rc = run(e, "BEGIN IMMEDIATE;"
                    "CREATE TABLE IF NOT EXISTS log(offset INTEGER PRIMARY KEY, topic TEXT NOT NULL, ts INTEGER NOT NULL,"
                    " headers BLOB, key BLOB NOT NULL, value BLOB);"
@@ -138,7 +143,8 @@ static csfle_status embedded_commit(void *store, const registry_record *records,
 static csfle_status embedded_compact(void *store, size_t *removed, csfle_error *err)
 {
   embedded    *e = (embedded *)store;
-  csfle_status rc = run(e, "DELETE FROM log WHERE offset NOT IN (SELECT max(offset) FROM log GROUP BY topic, key)", err);
+  csfle_status rc = run(e, "DELETE FROM log WHERE (value IS NULL OR offset NOT IN (SELECT max(offset) FROM log GROUP BY topic, key))"
+                           " AND offset < (SELECT max(offset) FROM log)", err);
   if (rc == CSFLE_OK && removed) *removed = (size_t)sqlite3_changes(e->db);
   return rc;
 }

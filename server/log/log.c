@@ -103,8 +103,17 @@ csfle_status registry_log_replay(registry_log *l, registry_record_fn fn, void *o
   return CSFLE_OK;
 }
 
-csfle_status registry_log_compact(registry_log *l, size_t *removed, csfle_error *err)
+csfle_status registry_log_compact(registry_log *l, registry_record *records, size_t count, size_t *removed, csfle_error *err)
 {
+  int64_t now = l->setup.clock->wall_ms(l->setup.clock->opaque);
+
+  if (now > l->last_ts) l->last_ts = now;
+  for (size_t i = 0; i < count; i++) records[i].offset = l->next + (int64_t)i, records[i].ts = l->last_ts;
+  csfle_status rc = count ? l->driver->commit(l->store, records, count, err) : CSFLE_OK;
+  if (rc != CSFLE_OK) return rc;
+  l->next += (int64_t)count;
+  atomic_store(&l->durable, position_of(l->epoch, l->next));
+  atomic_store(&l->newest, position_of(l->epoch, l->next));
   return l->driver->compact(l->store, removed, err);
 }
 

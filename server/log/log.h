@@ -46,7 +46,8 @@ typedef struct registry_log_driver {
   csfle_status (*replay)(void *store, registry_record_fn fn, void *opaque, csfle_error *err);
   /** Appends @p count records, all or none; durable when it returns. */
   csfle_status (*commit)(void *store, const registry_record *records, size_t count, csfle_error *err);
-  /** Removes records that a newer one of the same topic and key supersedes; *removed (may be NULL) gets their number. */
+  /** Removes records that a newer one of the same topic and key supersedes, and tombstones, but never the newest
+      record of all; *removed (may be NULL) gets their number. */
   csfle_status (*compact)(void *store, size_t *removed, csfle_error *err);
   void (*close)(void *store);
 } registry_log_driver;
@@ -61,8 +62,11 @@ csfle_status registry_log_open(registry_log **out, const registry_log_driver *dr
                                csfle_error *err);
 /** Every record in order. Before registry_log_start, or inside on_lost. */
 csfle_status registry_log_replay(registry_log *l, registry_record_fn fn, void *opaque, csfle_error *err);
-/** Drops superseded records. Before registry_log_start. */
-csfle_status registry_log_compact(registry_log *l, size_t *removed, csfle_error *err);
+/**
+ * Appends @p records (what would be forgotten otherwise; may be none), then drops superseded records and tombstones.
+ * After registry_log_replay, before registry_log_start. *removed may be NULL.
+ */
+csfle_status registry_log_compact(registry_log *l, registry_record *records, size_t count, size_t *removed, csfle_error *err);
 /**
  * Starts the committer. @p on_lost is called from its thread after a failed commit, when nothing is pending; it must
  * drop the state and replay. Appends fail until it returns. When the replay fails too it must return false: the log

@@ -6,9 +6,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define COMPACT_FROM 2000 /* records */
+
+typedef struct replaying {
+  registry_state *state;
+  size_t          count;
+} replaying;
+
 static void replay_one(void *opaque, const registry_record *r)
 {
-  registry_state_apply((registry_state *)opaque, r);
+  replaying *p = (replaying *)opaque;
+  p->count++;
+  registry_state_apply(p->state, r);
 }
 
 /* a commit failed: what memory says may never have happened */
@@ -20,10 +29,39 @@ static bool on_lost(void *opaque)
   pthread_rwlock_wrlock(&g->lock);
   registry_state_free(g->state);
   g->state = registry_state_new(g->out);
-  csfle_status rc = registry_log_replay(g->log, replay_one, g->state, &err);
+  replaying    p = { g->state, 0 };
+  csfle_status rc = registry_log_replay(g->log, replay_one, &p, &err);
   pthread_rwlock_unlock(&g->lock);
   if (rc != CSFLE_OK) csfle__log_line(g->out, 2, "registry", "replay failed: %s", err.msg);
   return rc == CSFLE_OK;
+}
+
+/* drops what is superseded when that is most of the log; the highest ids are written down before, so that an id whose
+   schema is gone for good is not given out again */
+static csfle_status compact(registry *g, size_t records, csfle_error *err)
+{
+  const registry_state *s = g->state;
+  registry_change       change = { 0 };
+  size_t                live = s->configs.count + s->modes.count + 2 * s->contexts.count + s->kek_count + s->dek_count, removed = 0;
+
+  for (size_t i = 0; i < s->subjects.count; i++) live += ((const registry_subject *)s->subjects.entries[i].value)->count;
+  if (records < COMPACT_FROM || records / 2 < live) return CSFLE_OK;
+  for (size_t i = 0; i < s->contexts.count; i++) {
+    const registry_context *c = (const registry_context *)s->contexts.entries[i].value;
+    csfle_buf key, value;
+    csfle_buf_init(&key, 0, 0);
+    csfle_buf_init(&value, 0, 0);
+    put(&key, "{\"kind\":\"ids\",\"context\":"), put_json(&key, c->name), put(&key, "}");
+    put(&value, "{\"max\":"), put_int(&value, c->max_id), put(&value, "}");
+    registry_change_add(&change, REGISTRY_OWN, csfle__buf_view(&key), csfle__buf_view(&value));
+    csfle_buf_free(&key);
+    csfle_buf_free(&value);
+  }
+  csfle_status rc = registry_log_compact(g->log, change.records, change.count, &removed, err);
+  csfle__free(change.records);
+  csfle__arena_free(&change.arena);
+  if (rc == CSFLE_OK) csfle__log_line(g->out, 6, "registry", "%zu of %zu records were superseded and are removed", removed, records);
+  return rc;
 }
 
 csfle_status registry_open(registry **out, registry_log *log, const registry_options *options, const csfle__clock *clock,
@@ -38,7 +76,9 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
   pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
   pthread_rwlock_init(&g->lock, &attr);
   pthread_rwlockattr_destroy(&attr);
-  csfle_status rc = registry_log_replay(log, replay_one, g->state, err);
+  replaying    p = { g->state, 0 };
+  csfle_status rc = registry_log_replay(log, replay_one, &p, err);
+  if (rc == CSFLE_OK) rc = compact(g, p.count, err);
   if (rc == CSFLE_OK) rc = registry_log_start(log, on_lost, g, err);
   if (rc != CSFLE_OK) {
     registry_close(g);

@@ -1,0 +1,188 @@
+/* What every kind of storage must do: order, replay, tombstones, compaction, shared syncs. */
+#include "server/log/log.h"
+#include "tests/support/test.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const csfle__log quiet = { NULL, NULL, 0 };
+static char path[256];
+
+static registry_log *open_log(const char *driver)
+{
+  registry_log_setup setup = { .path = path, .clock = &csfle__system_clock, .log = &quiet, .topics = { "_schemas", "keys", "_csfle" } };
+  registry_log *l = NULL;
+  assert_ok(registry_log_open(&l, registry_log_driver_find(driver), &setup, err));
+  return l;
+}
+
+static void fresh_path(void)
+{
+  const char *tmp = getenv("TMPDIR");
+  snprintf(path, sizeof path, "%s/csfle-log-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+}
+
+static void remove_path(void)
+{
+  char side[300];
+  unlink(path);
+  snprintf(side, sizeof side, "%s-wal", path);
+  unlink(side);
+}
+
+static bool no_loss(void *opaque)
+{
+  (void)opaque;
+  fail_msg("a commit failed");
+  return false;
+}
+
+typedef struct listing {
+  char   text[4096];
+  size_t len, count;
+} listing;
+
+static void list(void *opaque, const registry_record *r)
+{
+  listing *l = (listing *)opaque;
+  l->count++;
+  l->len += (size_t)snprintf(l->text + l->len, sizeof l->text - l->len, "%d/%lld/%.*s=%.*s ", (int)r->topic, (long long)r->offset, CSFLE__FMT(r->key),
+                             r->value.ptr ? (int)r->value.len : 4, r->value.ptr ? (const char *)r->value.ptr : "null");
+}
+
+static void append(registry_log *l, registry_topic topic, const char *key, const char *value)
+{
+  registry_record r = { .topic = topic, .key = csfle__str(key), .value = value ? csfle__str(value) : CSFLE__NONE };
+  assert_ok(registry_log_append(l, &r, 1, err));
+}
+
+static atomic_int released;
+static void on_release(void *waiter, bool ok)
+{
+  (void)waiter;
+  assert_true(ok);
+  atomic_fetch_add(&released, 1);
+}
+
+static void flush(registry_log *l)
+{
+  atomic_store(&released, 0);
+  if (registry_log_wait(l, registry_log_position(l), on_release, NULL) == REGISTRY_PENDING)
+    while (!atomic_load(&released)) nanosleep(&(struct timespec){ 0, 100000 }, NULL);
+}
+
+TEST(every_driver_replays_what_was_appended_in_order)
+{
+  static const char *const names[] = {
+#define REGISTRY_LOG(name) #name,
+#include "server/log/logs.def"
+  };
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    listing seen = { .len = 0 };
+    fresh_path();
+    registry_log *l = open_log(names[i]);
+    assert_ok(registry_log_replay(l, list, &seen, err));
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(registry_log_position(l), 0); /* nothing appended: nothing to wait for */
+    assert_ok(registry_log_start(l, no_loss, NULL, err));
+    append(l, REGISTRY_SCHEMAS, "a", "1");
+    append(l, REGISTRY_KEYS, "a", "2");
+    append(l, REGISTRY_SCHEMAS, "a", NULL);
+    append(l, REGISTRY_OWN, "b", "");
+    flush(l);
+    if (strcmp(names[i], "memory") != 0) {
+      registry_log_close(l);
+      l = open_log(names[i]);
+    }
+    assert_ok(registry_log_replay(l, list, &seen, err));
+    assert_string_equal(seen.text, "0/0/a=1 1/1/a=2 0/2/a=null 2/3/b= ");
+    registry_log_close(l);
+    remove_path();
+  }
+}
+
+TEST(compaction_keeps_the_newest_of_each_topic_and_key_and_the_order)
+{
+  listing seen = { .len = 0 };
+  fresh_path();
+  registry_log *l = open_log("embedded");
+  assert_ok(registry_log_replay(l, NULL, NULL, err));
+  assert_ok(registry_log_start(l, no_loss, NULL, err));
+  append(l, REGISTRY_SCHEMAS, "a", "1");
+  append(l, REGISTRY_SCHEMAS, "b", "1");
+  append(l, REGISTRY_KEYS, "a", "1");
+  append(l, REGISTRY_SCHEMAS, "a", "2");
+  append(l, REGISTRY_SCHEMAS, "gone", "1");
+  append(l, REGISTRY_SCHEMAS, "gone", NULL);
+  append(l, REGISTRY_SCHEMAS, "last", "1");
+  append(l, REGISTRY_SCHEMAS, "last", NULL);
+  registry_log_close(l);
+
+  l = open_log("embedded");
+  size_t          removed = 0;
+  registry_record mark = { .topic = REGISTRY_OWN, .key = BYTES("ids"), .value = BYTES("7") };
+  assert_ok(registry_log_replay(l, NULL, NULL, err));
+  assert_ok(registry_log_compact(l, &mark, 1, &removed, err));
+  assert_int_equal(removed, 5);
+  assert_ok(registry_log_replay(l, list, &seen, err));
+  assert_string_equal(seen.text, "0/1/b=1 1/2/a=1 0/3/a=2 2/8/ids=7 ");
+  assert_ok(registry_log_start(l, no_loss, NULL, err));
+  append(l, REGISTRY_SCHEMAS, "c", "1");
+  flush(l);
+  registry_log_close(l);
+  memset(&seen, 0, sizeof seen);
+  l = open_log("embedded");
+  assert_ok(registry_log_replay(l, list, &seen, err));
+  assert_string_equal(seen.text, "0/1/b=1 1/2/a=1 0/3/a=2 2/8/ids=7 0/9/c=1 "); /* offsets go on, none twice */
+  registry_log_close(l);
+  remove_path();
+}
+
+TEST(a_second_process_cannot_open_the_store)
+{
+  csfle_error        err = CSFLE_ERROR_INIT;
+  registry_log_setup setup = { .path = path, .clock = &csfle__system_clock, .log = &quiet, .topics = { "_schemas", "keys", "_csfle" } };
+  registry_log      *l, *other = NULL;
+  fresh_path();
+  l = open_log("embedded");
+  assert_int_equal(registry_log_open(&other, registry_log_driver_find("embedded"), &setup, &err), CSFLE_E_CONFIG);
+  assert_non_null(strstr(err.msg, "does another process have it open"));
+  registry_log_close(l);
+  remove_path();
+}
+
+TEST(a_file_that_is_no_store_is_refused)
+{
+  csfle_error        err = CSFLE_ERROR_INIT;
+  registry_log_setup setup = { .path = path, .clock = &csfle__system_clock, .log = &quiet, .topics = { "_schemas", "keys", "_csfle" } };
+  registry_log      *l = NULL;
+  fresh_path();
+  FILE *f = fopen(path, "w");
+  for (int i = 0; i < 500; i++) fputs("this is a letter, not a store\n", f);
+  fclose(f);
+  assert_int_equal(registry_log_open(&l, registry_log_driver_find("embedded"), &setup, &err), CSFLE_E_CONFIG);
+  remove_path();
+}
+
+TEST(times_of_records_never_go_back)
+{
+  registry_record r = { .topic = REGISTRY_KEYS, .key = BYTES("k"), .value = BYTES("v") };
+  int64_t         last = 0;
+  registry_log   *l = open_log("memory");
+  assert_ok(registry_log_replay(l, NULL, NULL, err));
+  assert_ok(registry_log_start(l, no_loss, NULL, err));
+  for (int i = 0; i < 100; i++) {
+    assert_ok(registry_log_append(l, &r, 1, err));
+    assert_true(r.ts >= last);
+    assert_int_equal(r.offset, i);
+    last = r.ts;
+  }
+  flush(l);
+  registry_log_close(l);
+}
