@@ -39,7 +39,7 @@ csfle_status csfle__avro_splice(const csfle__plan *base, csfle__bytes in, const 
   if (w->consumed > in.len) return csfle__fail(err, CSFLE_E_INTERNAL, "walk of another value");
   for (size_t i = 0; i < w->count; i++) {
     const csfle__span *s = &w->spans[i];
-    size_t             size;
+    size_t             size = 0;
     if (!s->kind && r[i].keep) continue;
     if ((rc = new_size(p, in, s, s->kind ? CSFLE__NONE : r[i].value, &size, err)) != CSFLE_OK) return rc;
     changed += !s->kind;

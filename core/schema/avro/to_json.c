@@ -86,7 +86,7 @@ static csfle_status take_sized(reader *r, csfle__bytes *out)
 
 static csfle_status real(reader *r, bool single)
 {
-  csfle__bytes b;
+  csfle__bytes b = CSFLE__NONE;
   uint64_t     bits = 0;
   float        f;
   double       d;
@@ -104,7 +104,7 @@ static csfle_status real(reader *r, bool single)
 
 static csfle_status scalar(reader *r, const csfle__avro_type *t)
 {
-  csfle__bytes b;
+  csfle__bytes b = CSFLE__NONE;
   int64_t      v;
   csfle_status rc;
   switch (t->kind) {
