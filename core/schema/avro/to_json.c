@@ -79,7 +79,7 @@ static csfle_status take_varint(reader *r, int64_t lo, int64_t hi, int64_t *v, c
 
 static csfle_status take_sized(reader *r, csfle__bytes *out)
 {
-  int64_t      n;
+  int64_t      n = 0;
   csfle_status rc = take_varint(r, 0, INT64_MAX, &n, "length is negative");
   return rc == CSFLE_OK ? take(r, (uint64_t)n > SIZE_MAX ? SIZE_MAX : (size_t)n, out) : rc;
 }
@@ -105,7 +105,7 @@ static csfle_status real(reader *r, bool single)
 static csfle_status scalar(reader *r, const csfle__avro_type *t)
 {
   csfle__bytes b = CSFLE__NONE;
-  int64_t      v;
+  int64_t      v = 0;
   csfle_status rc;
   switch (t->kind) {
   case AVRO_NULL: return csfle__buf_puts(r->out, "null", r->err);
@@ -153,7 +153,7 @@ static csfle_status begin(reader *r, const csfle__avro_type *t)
 {
   csfle_status rc;
   if (t->kind == AVRO_UNION) {
-    int64_t v;
+    int64_t v = 0;
     if ((rc = take_varint(r, 0, (int64_t)t->count - 1, &v, "union index out of range")) != CSFLE_OK) return rc;
     const csfle__avro_type *branch = t->branches[v];
     if (branch->kind != AVRO_NULL && !r->plain) {
@@ -173,7 +173,7 @@ static csfle_status begin(reader *r, const csfle__avro_type *t)
 static csfle_status next_item(reader *r, frame *f)
 {
   csfle_status rc = CSFLE_OK;
-  csfle__bytes key;
+  csfle__bytes key = CSFLE__NONE;
   bool         array = f->t->kind == AVRO_ARRAY;
   if (f->left == 0) {
     const char *why;
