@@ -152,6 +152,7 @@ TEST(avro_verdicts_differences_and_lines_are_those_of_the_java_registry)
   assert_int_equal(n.wrong, 0);
   assert_int_equal(n.cases, 121);
   assert_int_equal(n.incompatible, 65);
+  assert_int_equal(n.differences, 73);
   yyjson_doc_free(doc);
 }
 
