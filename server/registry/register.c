@@ -186,6 +186,14 @@ static bool mode_allows(registry *g, const registry_schema_request *r, registry_
   return !why || registry_refuse(p, 422, 42205, "Subject %.*s in context %s %s", CSFLE__FMT(r->subject), text, why);
 }
 
+static void refuse_overwrite(csfle__bytes subject, int32_t id, registry_problem *p)
+{
+  csfle__bytes name = registry_context_of(subject);
+  char         context[512] = "";
+  if (name.len > 1) snprintf(context, sizeof context, ":%.*s:", CSFLE__FMT(name));
+  registry_refuse(p, 422, 42205, "Overwrite new schema with id %d in context %s is not permitted.", id, context);
+}
+
 /* step 17: the id for the new version; 0 with the problem set */
 static int32_t choose_id(registry *g, const registry_schema_request *r, int32_t remembered, registry_problem *p)
 {
@@ -197,9 +205,7 @@ static int32_t choose_id(registry *g, const registry_schema_request *r, int32_t 
     registry_id      *id = registry_context_id(ctx, want);
     registry_content *same = registry_state_content(g->state, r->info, NULL);
     if (!id || id->content == same) return want;
-    char context[512] = "";
-    if (name.len > 1) snprintf(context, sizeof context, ":%.*s:", CSFLE__FMT(name));
-    registry_refuse(p, 422, 42205, "Overwrite new schema with id %d in context %s is not permitted.", want, context);
+    refuse_overwrite(r->subject, want, p);
     return -1;
   }
   if (ctx && ctx->max_id == INT32_MAX) {
@@ -250,7 +256,8 @@ bool registry_register(registry *g, registry_schema_request *r, registry_problem
 {
   csfle__schema_info *info = r->info;
   csfle__schema      *parsed = NULL;
-  bool                done, clash, ok = false;
+  registry_content   *clash;
+  bool                done, ok = false;
 
   registry_kms_defaults(info);
   if (!validate_rules(info->rule_set, p)) return false;
@@ -292,7 +299,9 @@ bool registry_register(registry *g, registry_schema_request *r, registry_problem
   registry_context *ctx = registry_state_context(g->state, registry_context_of(r->subject));
   registry_id      *known = registry_context_hash(ctx, same);
   if (clash) {
-    registry_refuse(p, 422, 42205, "Another schema with the hash of this one is registered");
+    registry_id *other = registry_context_hash(ctx, clash);
+    if (other) refuse_overwrite(r->subject, other->id, p);
+    else registry_refuse(p, 422, 42205, "Another schema with the hash of this one is registered");
     goto out;
   }
   if (known && (info->id < 0 || info->id == known->id)) {

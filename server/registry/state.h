@@ -131,8 +131,8 @@ registry_version *registry_subject_latest(const registry_subject *subject, bool 
 bool registry_subject_live(const registry_subject *subject, bool deleted);
 registry_id *registry_context_id(const registry_context *c, int32_t id);
 registry_id *registry_context_hash(const registry_context *c, const registry_content *content);
-/** The content with these members if it is stored; @p clash (may be NULL): none, but another content has this hash. */
-registry_content *registry_state_content(const registry_state *s, const csfle__schema_info *info, bool *clash);
+/** The content with these members if it is stored; *clash (may be NULL): another content with this hash, when there is none. */
+registry_content *registry_state_content(const registry_state *s, const csfle__schema_info *info, registry_content **clash);
 registry_refs *registry_state_referrers(const registry_state *s, csfle__bytes subject, int32_t version);
 registry_config *registry_state_config(const registry_state *s, csfle__bytes name);
 registry_mode registry_state_mode(const registry_state *s, csfle__bytes name);

@@ -54,11 +54,11 @@ static registry_content *find_content(const registry_state *s, const csfle__sche
   return NULL;
 }
 
-registry_content *registry_state_content(const registry_state *s, const csfle__schema_info *info, bool *clash)
+registry_content *registry_state_content(const registry_state *s, const csfle__schema_info *info, registry_content **clash)
 {
-  uint8_t           guid[16], number;
+  uint8_t           guid[16], number, buf[64];
   registry_content *c = find_content(s, info, guid, &number);
-  if (clash) *clash = !c && number > 0;
+  if (clash) *clash = c || !number ? NULL : (registry_content *)csfle__map_get(&s->contents, content_key(info, guid, 0, buf));
   return c;
 }
 
