@@ -29,7 +29,7 @@ FIELDS = [{"name": "id", "type": "long"}, {"name": "name", "type": "string"},
           {"name": "email", "type": ["null", "string"], "default": None, "confluent:tags": ["PII"]},
           {"name": "photo", "type": "bytes", "confluent:tags": ["PII"]}]
 SCHEMA = {"type": "record", "name": "Customer", "namespace": "shop", "fields": FIELDS}
-COMMANDS = ["produce", "consume", "inspect", "schema register", "schema get", "kek create", "kek list", "kek get", "dek list", "dek get",
+COMMANDS = ["produce", "consume", "inspect", "schema register", "schema get", "schema check", "kek create", "kek list", "kek get", "dek list", "dek get",
             "mock-broker"]
 
 
@@ -67,6 +67,7 @@ class World:
         self.broker = programs.Process("mock broker", [TOOL, "mock-broker"], log=os.path.join(folder, "broker.log"))
         self.brokers = self.broker.line(20)
         self.write("customer.avsc", json.dumps(SCHEMA))
+        self.write("customer-next.avsc", json.dumps({**SCHEMA, "fields": [*FIELDS, {"name": "phone", "type": "string", "default": ""}]}))
         self.write("rules.json", json.dumps(rule()))
         self.write("customers.jsonl", "".join(f"key{i}|{json.dumps(customer(i))}\n" for i in range(40)))
         self.write("secret", SECRET + "\n")
@@ -138,7 +139,7 @@ def by_id(records):
 
 def every_help_ends_with_an_example_that_runs(w):
     """every --help ends with an example, and the examples run"""
-    order = ["kek create", "kek list", "kek get", "schema register", "schema get", "produce", "consume", "inspect", "dek list", "dek get",
+    order = ["kek create", "kek list", "kek get", "schema register", "schema get", "schema check", "produce", "consume", "inspect", "dek list", "dek get",
              "mock-broker"]
     same(sorted(order), sorted(COMMANDS), "commands")
     listed = expect(w.run("--help"), 0).out
@@ -209,7 +210,8 @@ def usage(w):
         (["consume", *w.kafka("x"), "-o", "5x"], "-o 5x"), (["consume", *w.kafka("x"), "-o", "stored"], "group.id"),
         (["consume", *w.kafka("x"), "-c", "-1"], "--count takes a number"), (["consume", *w.kafka("x"), "-f", "%y"], "there is no %y"),
         (["consume", *w.kafka("x"), "extra"], "one too many"), (["schema", "register", "s"], "--schema FILE is missing"),
-        (["schema", "get"], "usage: csfle schema get SUBJECT"), (["schema", "get", "s", "-o", "xml"], "json or text"),
+        (["schema", "check", "a"], "usage: csfle schema check OLD NEW"),
+        (["schema", "check", "a", "b", "--level", "SOME"], "FULL"), (["schema", "get"], "usage: csfle schema get SUBJECT"), (["schema", "get", "s", "-o", "xml"], "json or text"),
         (["kek", "create", "k"], "--kms-type TYPE is missing"), (["kek", "create", "k", "--kms-type", "t"], "--kms-key-id ID is missing"),
         (["kek", "create", "k", "--kms-prop", "x"], "NAME=VALUE"), (["dek", "get", "k"], "usage"),
         (["dek", "get", "k", "s", "--algorithm", "ROT13"], "AES256_SIV"), (["inspect"], "which record"),
@@ -306,6 +308,27 @@ def conflict(w):
     result = w.run("schema", "register", "customers-value", "--schema", "other.avsc")
     if result.code != 6 or "the registry answers" not in result.err:
         raise programs.Failed(str(result))
+
+
+def check_two_files(w):
+    """schema check compares two files without a registry, exit code 6 and the differences where they do not fit"""
+    w.write("int.avsc", '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}')
+    w.write("long.avsc", '/* wider */ {"type": "record", "name": "R", "fields": [{"name": "a", "type": "long"}]}')
+    w.write("broken.avsc", '{"type": "record"}')
+    nowhere = {"env": {"CSFLE_REGISTRY_URL": f"http://{NOWHERE}"}}
+    same(expect(w.run("schema", "check", "int.avsc", "long.avsc", **nowhere), 0).out, "compatible\n", "verdict")
+    same(expect(w.run("schema", "check", "long.avsc", "int.avsc", "--level", "forward", **nowhere), 0).out, "compatible\n", "verdict")
+    wrong = expect(w.run("schema", "check", "int.avsc", "long.avsc", "--level", "FULL_TRANSITIVE", "--type", "AVRO"), 6)
+    same((wrong.out, wrong.err), ("{errorType:'TYPE_MISMATCH', description:'The type (path '/fields/0/type') of a field in the old schema does not match "
+         "with the new schema', additionalInfo:'reader type: INT not compatible with writer type: LONG'}\n", ""), "differences")
+    answer = json.loads(expect(w.run("schema", "check", "long.avsc", "int.avsc", "-o", "json"), 6).out)
+    same((answer["is_compatible"], len(answer["messages"])), (False, 2), "answer")
+    same(json.loads(expect(w.run("schema", "check", "int.avsc", "long.avsc", "-o", "json"), 0).out), {"is_compatible": True, "messages": []}, "answer")
+    same(expect(w.run("schema", "check", "long.avsc", "int.avsc", "--level", "NONE"), 0).out, "compatible\n", "verdict")
+    expect(w.run("schema", "check", "int.avsc", "broken.avsc"), 1, err="new schema", quiet_out=True)
+    expect(w.run("schema", "check", "broken.avsc", "int.avsc"), 1, err="old schema", quiet_out=True)
+    expect(w.run("schema", "check", "int.avsc", "nothing.avsc"), 3, err="nothing.avsc", quiet_out=True)
+    expect(w.run("schema", "check", "int.avsc", "long.avsc", "--type", "PROTOBUF"), 1, err="PROTOBUF", quiet_out=True)
 
 
 def refused(w):
@@ -557,7 +580,7 @@ def many_records(w):
 
 
 TESTS = [every_help_ends_with_an_example_that_runs, round_trip, without_the_secret, without_the_secret_and_onfailure_error, usage, not_found, denied,
-         unavailable, conflict, refused, bad_lines, many_bad_lines, long_lines, tombstones, where_to_read, foreign_records, results_as_json, tables_for_people,
+         unavailable, conflict, check_two_files, refused, bad_lines, many_bad_lines, long_lines, tombstones, where_to_read, foreign_records, results_as_json, tables_for_people,
          inspection, inspection_of_files, secrets_stay_secret, signals, closed_output, many_records]
 
 

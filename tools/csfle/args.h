@@ -14,7 +14,7 @@ typedef struct args {
   const struct command *command;
   props       props; /**< -X, -F and -r in the order given: a later one wins */
   const char *brokers, *topic, *offset, *output, *key_delim, *format;
-  const char *schema_file, *rules_file, *metadata_file, *type;
+  const char *schema_file, *rules_file, *metadata_file, *type, *level;
   const char *kms_type, *kms_key_id, *doc, *algorithm;
   const char *kms_props[COMMAND_MAX_PROPS]; /**< "name=value" */
   size_t      kms_prop_count;

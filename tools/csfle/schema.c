@@ -1,5 +1,6 @@
-/** csfle schema register, csfle schema get. */
+/** csfle schema register, csfle schema get, csfle schema check. */
 #include "core/base/alloc.h"
+#include "core/schema/compat.h"
 #include "tools/csfle/args.h"
 #include "tools/csfle/http.h"
 #include "tools/csfle/report.h"
@@ -109,6 +110,54 @@ static int schema_get(args *a)
   return rc;
 }
 
+static int print_verdict(const args *a, bool ok, const csfle__messages *m)
+{
+  csfle_buf    b;
+  csfle_status rc = CSFLE_OK;
+
+  if (!args_want_json(a)) {
+    if (ok) puts("compatible");
+    for (size_t i = 0; i < m->count; i++) printf("%.*s\n", CSFLE__FMT(csfle__messages_at(m, i)));
+    return ok ? 0 : EXIT_CONFLICT;
+  }
+  csfle_buf_init(&b, 0, 0);
+  rc = csfle__buf_printf(&b, NULL, "{\"is_compatible\":%s,\"messages\":[", ok ? "true" : "false");
+  for (size_t i = 0; i < m->count && rc == CSFLE_OK; i++) {
+    if (i) rc = csfle__buf_putc(&b, ',', NULL);
+    if (rc == CSFLE_OK) rc = csfle__json_put_string(&b, csfle__messages_at(m, i), false, NULL);
+  }
+  if (rc == CSFLE_OK) rc = csfle__buf_puts(&b, "]}", NULL);
+  if (rc == CSFLE_OK) printf("%.*s\n", CSFLE__FMT(csfle__buf_view(&b)));
+  csfle_buf_free(&b);
+  if (rc != CSFLE_OK) return fail(EXIT_FAILED, "no memory to print the verdict");
+  return ok ? 0 : EXIT_CONFLICT;
+}
+
+static int schema_check(args *a)
+{
+  csfle__messages     m     = CSFLE__MESSAGES_INIT;
+  csfle__compat_level level = CSFLE__COMPAT_BACKWARD;
+  csfle_error         err   = CSFLE_ERROR_INIT;
+  char               *text[2] = { NULL, NULL };
+  size_t              len[2]  = { 0, 0 };
+  bool                ok      = false;
+  int                 rc      = 0;
+
+  if (a->level && !csfle__compat_level_find(csfle__str(a->level), &level))
+    return fail(EXIT_USAGE, "--level takes NONE, BACKWARD, FORWARD, FULL or one of these with _TRANSITIVE, not '%s'", a->level);
+  for (int i = 0; i < 2 && rc == 0; i++) {
+    rc = read_file(a->operands[i], MAX_SCHEMA_BYTES, &text[i], &len[i]);
+    if (rc == 0 && !csfle__utf8_valid(csfle__view(text[i], len[i]))) rc = fail(EXIT_FAILED, "%s is not UTF-8 text", a->operands[i]);
+  }
+  if (rc == 0) {
+    csfle_status st = csfle__compatible_texts(level, csfle__str(a->type), csfle__view(text[0], len[0]), csfle__view(text[1], len[1]), &ok, &m, &err);
+    rc = st == CSFLE_OK ? print_verdict(a, ok, &m) : fail_with(&err, NULL);
+  }
+  csfle__messages_free(&m);
+  for (int i = 0; i < 2; i++) csfle__free_secret(text[i], text[i] ? len[i] + 1 : 0);
+  return rc;
+}
+
 static const option_row register_options[] = {
   { 0, "schema", OPTION_TEXT, OPTION_AT(schema_file), "FILE", "the schema (required)" },
   { 0, "type", OPTION_TEXT, OPTION_AT(type), "TYPE", "AVRO (the default) or another type the registry knows" },
@@ -126,4 +175,17 @@ static const option_row get_options[] = { OPTION_OUTPUT, OPTIONS_COMMON };
 const command command_schema_get = {
   "schema get", "SUBJECT [VERSION|latest] [options]", "print a schema, or with -o json all the registry knows of it", NULL, get_options, 1, 2,
   "csfle schema get customers-value latest -o json", schema_get,
+};
+
+static const option_row check_options[] = {
+  { 0, "level", OPTION_TEXT, OPTION_AT(level), "LEVEL", "BACKWARD (the default): NEW reads what OLD wrote; FORWARD: OLD reads NEW; FULL: both" },
+  { 0, "type", OPTION_TEXT, OPTION_AT(type), "TYPE", "AVRO (the default)" },
+  OPTION_OUTPUT,
+  { 0, "help", OPTION_FLAG, OPTION_AT(help), NULL, "this text" },
+  { 0, NULL, OPTION_FLAG, 0, NULL, NULL },
+};
+const command command_schema_check = {
+  "schema check", "OLD NEW [--level LEVEL] [options]", "tell whether the schema in file NEW may follow the one in OLD; needs no registry",
+  "Prints \"compatible\", or the differences as the registry tells them and ends with exit code 6.", check_options, 2, 2,
+  "csfle schema check customer.avsc customer-next.avsc --level FULL", schema_check,
 };
