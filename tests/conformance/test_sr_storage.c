@@ -72,6 +72,70 @@ TEST(SR_293_a_context_comes_before_its_first_schema)
          "{\"keytype\":\"CONTEXT\",\"tenant\":\"default\",\"context\":\".c\",\"magic\":0}", "{'tenant':'default','context':'.c'}");
 }
 
+#define CONFIG_KEY(subject) "{\"keytype\":\"CONFIG\",\"subject\":\"" subject "\",\"magic\":0}"
+#define MODE_KEY(subject) "{\"keytype\":\"MODE\",\"subject\":\"" subject "\",\"magic\":0}"
+
+/* SR 7.4: what each operation writes, in order */
+
+TEST(SR_7_4_removing_a_subject_removes_versions_downwards_then_mode_and_config)
+{
+  RUN({ "PUT /config/p", "{'compatibility':'NONE'}", OK("{'compatibility':'NONE'}") },
+      { "POST /subjects/p/versions", "{'schema':<A1>}", OK("{'version':1,'...':1}") },
+      { "POST /subjects/p/versions", "{'schema':<A2>}", OK("{'version':2,'...':1}") },
+      { "PUT /mode/p", "{'mode':'READWRITE'}", OK("{'mode':'READWRITE'}") }, { "DELETE /subjects/p", NULL, OK("[1,2]") },
+      { "DELETE /subjects/p?permanent=true", NULL, OK("[1,2]") });
+  NEWEST(CONFIG_KEY("p"), NULL, MODE_KEY("p"), NULL, S_KEY("p", "1"), NULL, S_KEY("p", "2"), NULL);
+}
+
+TEST(SR_7_4_removing_the_last_version_removes_mode_and_config)
+{
+  RUN({ "PUT /config/p", "{'compatibility':'NONE'}", OK("{'compatibility':'NONE'}") },
+      { "POST /subjects/p/versions", "{'schema':<A1>}", OK("{'version':1,'...':1}") }, { "DELETE /subjects/p/versions/1", NULL, OK("1") },
+      { "DELETE /subjects/p/versions/1?permanent=true", NULL, OK("1") });
+  NEWEST(CONFIG_KEY("p"), NULL, S_KEY("p", "1"), NULL, S_KEY("p", "1"), "{'deleted':true,'...':1}");
+}
+
+TEST(SR_7_4_registering_deleted_content_removes_its_old_version)
+{
+  RUN({ "POST /subjects/t/versions", "{'schema':<B1>}", OK("{'version':1,'...':1}") }, { "DELETE /subjects/t", NULL, OK("[1]") },
+      { "POST /subjects/t/versions", "{'schema':<B1>}", OK("{'version':2,'...':1}") });
+  NEWEST(S_KEY("t", "2"), "{'version':2,'schema':<B1>,'deleted':false,'...':1}", S_KEY("t", "1"), NULL);
+}
+
+TEST(SR_7_4_import_removes_what_was_deleted)
+{
+  RUN({ "DELETE /subjects/t", NULL, OK("[2]") }, { "PUT /mode/t", "{'mode':'IMPORT'}", OK("{'mode':'IMPORT'}") });
+  NEWEST(MODE_KEY("t"), "{'subject':'t','mode':'IMPORT'}", "{\"keytype\":\"CLEAR_SUBJECT\",\"subject\":\"t\",\"magic\":0}", "{'subject':'t'}",
+         S_KEY("t", "2"), NULL);
+}
+
+TEST(SR_7_4_what_changes_nothing_writes_nothing)
+{
+  RUN({ "POST /subjects/:.c:s/versions", "{'schema':<A1>}", OK("{'id':1,'version':1,'...':1}") },
+      { "POST /subjects/:.c:s", "{'schema':<A1>}", OK("{'version':1,'...':1}") });
+  NEWEST(MODE_KEY("t"), "{'subject':'t','mode':'IMPORT'}");
+}
+
+TEST(SR_7_4_deleting_a_context_is_a_tombstone)
+{
+  RUN({ "DELETE /subjects/:.c:s", NULL, OK("[1]") }, { "DELETE /subjects/:.c:s?permanent=true", NULL, OK("[1]") },
+      { "DELETE /contexts/.c", NULL, EMPTY });
+  NEWEST("{\"keytype\":\"CONTEXT\",\"tenant\":\"default\",\"context\":\".c\",\"magic\":0}", NULL, S_KEY(":.c:s", "1"), NULL);
+}
+
+TEST(SR_7_3_a_contract_is_stored_complete)
+{
+  RUN({ "POST /subjects/contract/versions",
+        "{'schema':<A1>,'metadata':{'tags':{'**.f1':['PII']},'properties':{'owner':'x'},'sensitive':['owner']},'ruleSet':{'domainRules':"
+        "[{'name':'r','type':'ENCRYPT','tags':['PII'],'params':{'encrypt.kek.name':'k'},'onFailure':'ERROR,NONE'}]}}",
+        OK("{'version':1,'...':1}") });
+  NEWEST(S_KEY("contract", "1"),
+         "{'subject':'contract','version':1,'id':'$int','schemaType':'AVRO',"
+         "'metadata':{'tags':{'**.f1':['PII']},'properties':{'owner':'x'},'sensitive':['owner']},'ruleSet':{'domainRules':"
+         "[{'name':'r','kind':'TRANSFORM','mode':'WRITEREAD','type':'ENCRYPT','tags':['PII'],'params':{'encrypt.kek.name':'k'},"
+         "'onFailure':'ERROR,NONE','disabled':false}]},'schema':<A1>,'deleted':false}");
+}
+
 /* ---- stores that others have written ------------------------------------------------------------------------ */
 
 #define LINE(offset, ts, key, value) \
