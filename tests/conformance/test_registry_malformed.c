@@ -29,7 +29,7 @@ static int raw(const void *bytes, size_t len, char *answer, size_t size)
   shutdown(fd, SHUT_WR);
   while (got < size - 1) {
     struct pollfd p = { .fd = fd, .events = POLLIN };
-    if (poll(&p, 1, 5000) <= 0) break;
+    if (poll(&p, 1, len > 10000 ? 8000 : 800) <= 0) break;
     ssize_t n = recv(fd, answer + got, size - 1 - got, 0);
     if (n <= 0) break;
     got += (size_t)n;

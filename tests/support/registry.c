@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,8 +169,29 @@ static size_t take(char *data, size_t size, size_t count, void *opaque)
   return n;
 }
 
-/* one connection a thread, kept between requests */
-static __thread CURL *handle;
+/* one connection a thread, kept between requests, closed when the thread ends */
+static pthread_key_t  handles;
+static pthread_once_t handles_once = PTHREAD_ONCE_INIT;
+
+static void close_handle(void *p) { curl_easy_cleanup((CURL *)p); }
+static void close_own(void) { curl_easy_cleanup((CURL *)pthread_getspecific(handles)); }
+static void make_handles(void)
+{
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  pthread_key_create(&handles, close_handle);
+  atexit(close_own); /* the main thread's */
+}
+
+static CURL *own_handle(void)
+{
+  pthread_once(&handles_once, make_handles);
+  CURL *c = (CURL *)pthread_getspecific(handles);
+  if (c) curl_easy_reset(c);
+  else c = curl_easy_init();
+  if (!c) abort();
+  pthread_setspecific(handles, c);
+  return c;
+}
 
 csfle_test_reply csfle_test_http_headers(const csfle_test_registry *r, const char *method, const char *path,
                                          const char *body, const char *const *headers)
@@ -181,9 +203,7 @@ csfle_test_reply csfle_test_http_headers(const csfle_test_registry *r, const cha
   take((char *)"", 0, 0, &in);
   take((char *)"", 0, 0, &head);
   in.ptr[0] = head.ptr[0] = 0;
-  if (!handle) handle = curl_easy_init();
-  else curl_easy_reset(handle);
-  if (!handle) abort();
+  CURL *handle = own_handle();
   snprintf(url, sizeof url, "%s%s", r->url, path);
   struct curl_slist *list = curl_slist_append(NULL, "Expect:");
   list = curl_slist_append(list, "Content-Type: application/vnd.schemaregistry.v1+json");
