@@ -213,7 +213,7 @@ TEST(a_new_version_of_another_layout_stops_the_old_encoder) /* AB-1: during load
   csfle_fake_add_schema(&r.fake, "orders-value", 13, 8, "{\"type\":\"record\",\"name\":\"Customer\",\"fields\":[" ID "," NOTE "," SSN "]}", NULL, PII_RULES);
   csfle_fake_add_schema(&r.fake, "orders-value", 14, 9, "{\"type\":\"record\",\"name\":\"Customer\",\"fields\":[" ID ",{\"name\":\"text\",\"type\":\"string\"}," SSN "]}", NULL, PII_RULES);
   r.fake.mono_ms += 400000;
-  /* long, string, string again: the same layout by chance; then the plan encrypts the last field, and the id says so */
+  /* long, string, string again: only the names tell that another field is meant */
   csfle_info info = CSFLE_INFO_INIT;
   csfle_status st = csfle_serialize(r.serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, &info, &e);
   if (st == CSFLE_OK) fail_msg("bytes of version 7 were written as version %d", info.version);
