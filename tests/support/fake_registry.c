@@ -15,7 +15,7 @@ char *csfle_fake_decode(const char *text, size_t len)
   char  *out = malloc(len + 1);
   size_t n = 0;
   for (size_t i = 0; i < len; i++) {
-    if (text[i] == '%' && i + 2 < len + 0 && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) out[n++] = (char)(hex(text[i + 1]) << 4 | hex(text[i + 2])), i += 2;
+    if (text[i] == '%' && i + 2 < len && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) out[n++] = (char)(hex(text[i + 1]) << 4 | hex(text[i + 2])), i += 2;
     else out[n++] = text[i];
   }
   out[n] = 0;
@@ -213,7 +213,7 @@ static answer on_keys(csfle_fake *f, const char *method, char **seg, size_t n, c
   bool            post = strcmp(method, "POST") == 0;
   yyjson_doc     *d = post ? yyjson_read(body, strlen(body), 0) : NULL;
   yyjson_val     *o = yyjson_doc_get_root(d);
-  answer          a = not_found(40470);
+  answer          a = { 0, NULL };
   if (n == 3 && post) {
     k = find_key(f, text_of(o, "name"), NULL, NULL, 0);
     if (k) {
@@ -221,9 +221,8 @@ static answer on_keys(csfle_fake *f, const char *method, char **seg, size_t n, c
     } else {
       char *json;
       if (asprintf(&json, "{\"name\":\"%s\",\"kmsType\":\"%s\",\"kmsKeyId\":\"%s\",\"kmsProps\":{},\"shared\":false,\"ts\":%lld}", text_of(o, "name"),
-                   text_of(o, "kmsType"), text_of(o, "kmsKeyId"), (long long)f->now_ms) < 0) abort();
+                   text_of(o, "kmsType"), text_of(o, "kmsKeyId"), (long long)(f->now_ms - f->behind_ms)) < 0) abort();
       add_key(f, json, false);
-      free(a.body);
       a = (answer){ 200, json };
     }
   } else if (n == 4 && !post) {
@@ -242,14 +241,13 @@ static answer on_keys(csfle_fake *f, const char *method, char **seg, size_t n, c
       char *json;
       f->dek_creates++;
       if (asprintf(&json, "{\"kekName\":\"%s\",\"subject\":\"%s\",\"version\":%d,\"algorithm\":\"%s\",\"encryptedKeyMaterial\":\"%s\",\"ts\":%lld}", seg[3], subject,
-                   version ? version : 1, algorithm, wrapped ? wrapped : "", (long long)f->now_ms) < 0) abort();
+                   version ? version : 1, algorithm, wrapped ? wrapped : "", (long long)(f->now_ms - f->behind_ms)) < 0) abort();
       add_key(f, json, true);
-      free(a.body);
       a = (answer){ 200, json };
     }
   }
   yyjson_doc_free(d);
-  return a;
+  return a.status ? a : not_found(40470);
 }
 
 static answer on_state(csfle_fake *f, const char *method, const char *path, const char *body)

@@ -31,6 +31,7 @@ struct csfle_fake {
   csfle_transport    transport;
   csfle__clock       clock;      /**< wall and monotonic: now_ms and mono_ms */
   _Atomic(int64_t)   now_ms, mono_ms;
+  int64_t            behind_ms;  /**< the registry's clock is that far behind the client's */
   pthread_mutex_t    lock;
   csfle_fake_schema *schemas;
   csfle_fake_key    *keys;
