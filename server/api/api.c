@@ -162,7 +162,8 @@ static void handle(void *opaque, registry_request *rq, registry_reply *reply)
   }
   yyjson_doc_free(c.doc);
   if (ok) reply->status = c.status;
-  else registry_reply_error(reply, c.problem.status, c.problem.code, c.problem.text);
+  else registry_reply_error(reply, c.problem.status, c.problem.code, c.problem.longer ? c.problem.longer : c.problem.text);
+  csfle__free(c.problem.longer);
 }
 
 static bool settle(void *opaque, registry_request *rq, void *waiter)

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define ROUNDS 3 /* a registration is compared outside the lock before it is compared under it */
+
 bool registry_subjects_list(registry_call *c)
 {
   csfle__bytes       prefix = registry_query(c->rq, "subjectPrefix");
@@ -37,9 +39,27 @@ bool registry_subject_lookup(registry_call *c)
   return ok;
 }
 
+static bool register_once(registry_call *c, registry_schema_request *r)
+{
+  registry_view view = { .no_id = true, .no_subject = true, .format = registry_query(c->rq, "format") };
+
+  if (!registry_register(c->g, r, &c->problem)) return false;
+  view.from_store = r->stored;
+  put(c->out, "{\"id\":"), put_int(c->out, r->version->id);
+  put(c->out, ",\"version\":"), put_int(c->out, r->version->number), put(c->out, ",");
+  size_t at = c->out->len;
+  if (!registry_put_version(c, r->version, view)) return false;
+  memmove(c->out->ptr + at, c->out->ptr + at + 1, c->out->len - at - 1); /* without the brace it begins with */
+  c->out->len--;
+  put(c->out, "}");
+  return true;
+}
+
 bool registry_subject_register(registry_call *c)
 {
   registry_schema_request r;
+  registry_question      *question = NULL;
+  bool                    ok = false, again = true;
   static const char *const edits[] = { "schemaTagsToAdd", "schemaTagsToRemove" };
 
   for (size_t i = 0; i < 2; i++) {
@@ -48,21 +68,20 @@ bool registry_subject_register(registry_call *c)
   }
   if (yyjson_is_true(csfle__json_member(c->body, "propagateSchemaTags"))) return registry_unsupported(c, "propagateSchemaTags");
   if (csfle__eq_str(registry_query(c->rq, "format"), "logical")) return registry_refuse(&c->problem, 422, 42201, "format=logical is not supported by this server");
-  if (!registry_schema_request_read(c, &r)) return false;
-  bool ok = registry_register(c->g, &r, &c->problem);
-  if (ok) {
-    registry_view view = { .no_id = true, .no_subject = true, .from_store = r.stored, .format = registry_query(c->rq, "format") };
-    put(c->out, "{\"id\":"), put_int(c->out, r.version->id);
-    put(c->out, ",\"version\":"), put_int(c->out, r.version->number), put(c->out, ",");
-    size_t at = c->out->len;
-    ok = registry_put_version(c, r.version, view);
-    if (ok) { /* without the brace it begins with */
-      memmove(c->out->ptr + at, c->out->ptr + at + 1, c->out->len - at - 1);
-      c->out->len--;
-      put(c->out, "}");
-    }
+  /* parsed and compared without the lock, then decided under it; what changed in between is asked again */
+  for (int round = 0; again; round++) {
+    if (!registry_schema_request_read(c, &r)) break;
+    r.question = question;
+    r.may_ask = round < ROUNDS;
+    registry_begin(c->g, true);
+    ok = register_once(c, &r);
+    c->rq->position = registry_end(c->g);
+    csfle__schema_info_free(r.info);
+    registry_question_free(question);
+    question = r.asked;
+    again = question && registry_answer(question, true, &c->problem);
   }
-  csfle__schema_info_free(r.info);
+  registry_question_free(question);
   return ok;
 }
 
@@ -212,17 +231,25 @@ bool registry_version_tags(registry_call *c)
 static bool compatibility(registry_call *c, int32_t version)
 {
   registry_schema_request r;
-  bool                    compatible, verbose = registry_flag_of(c, "verbose");
+  registry_question      *q = NULL;
+  bool                    verbose = registry_flag_of(c, "verbose");
 
   if (!registry_schema_request_read(c, &r)) return false;
-  bool ok = registry_compatible(c->g, &r, version, &compatible, &c->problem);
+  registry_begin(c->g, false);
+  bool ok = registry_compatible(c->g, &r, version, &q, &c->problem);
+  c->rq->position = registry_end(c->g);
   csfle__schema_info_free(r.info);
+  if (ok) ok = registry_answer(q, verbose, &c->problem);
   if (ok) {
-    put(c->out, verbose ? "{\"is_compatible\":true,\"messages\":[]}" : "{\"is_compatible\":true}");
+    put(c->out, q->compatible ? "{\"is_compatible\":true" : "{\"is_compatible\":false");
+    if (verbose) put(c->out, ",\"messages\":[");
+    for (size_t i = 0; i < q->lines.count; i++) put(c->out, i ? "," : ""), put_json(c->out, csfle__messages_at(&q->lines, i));
+    put(c->out, verbose ? "]}" : "}");
   } else if (verbose && c->problem.code == 42201) {
     put(c->out, "{\"is_compatible\":false,\"messages\":["), put_json(c->out, csfle__str(c->problem.text)), put(c->out, "]}");
     ok = true;
   }
+  registry_question_free(q);
   return ok;
 }
 

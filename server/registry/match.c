@@ -55,6 +55,25 @@ static bool resolve(registry *g, tree *t, csfle__bytes context, csfle__schema_in
   return true;
 }
 
+bool registry_resolve(registry *g, csfle__bytes context, csfle__schema_info *info, bool stored, csfle__arena *a,
+                      csfle__reference **out, size_t *count, registry_problem *p)
+{
+  tree t = { .stored = stored, .strict = g->options.strict_reference_versions && !stored };
+  bool ok = resolve(g, &t, context, info, 0, p);
+
+  *out = NULL, *count = 0;
+  if (ok && t.count) {
+    *out = (csfle__reference *)must(csfle__arena_alloc(a, t.count * sizeof **out));
+    for (size_t i = 0; i < t.count; i++) {
+      (*out)[i] = (csfle__reference){ csfle__arena_copy(a, t.at[i].name), csfle__arena_copy(a, t.at[i].text) };
+      if (!(*out)[i].name.ptr || !(*out)[i].text.ptr) registry_out_of_memory();
+    }
+    *count = t.count;
+  }
+  tree_free(&t);
+  return ok;
+}
+
 static bool parse(registry *g, csfle__bytes context, csfle__schema_info *info, unsigned flags, bool stored,
                   csfle__schema **out, registry_problem *p)
 {
@@ -99,6 +118,13 @@ static void normalize_references(csfle__schema_info *info)
   info->reference_count = n;
 }
 
+bool registry_type_known(csfle__bytes type, registry_problem *p)
+{
+  if (csfle__format_find(type)) return true;
+  bool other = csfle__eq_str(type, "JSON") || csfle__eq_str(type, "PROTOBUF");
+  return registry_refuse(p, 422, 42201, "Invalid schema type %.*s%s", CSFLE__FMT(type), other ? ": this server supports AVRO only" : "");
+}
+
 bool registry_canonicalize(registry *g, csfle__bytes subject, csfle__schema_info *info, unsigned flags, bool normalize,
                            csfle__schema **parsed, registry_problem *p)
 {
@@ -106,11 +132,7 @@ bool registry_canonicalize(registry *g, csfle__bytes subject, csfle__schema_info
   csfle_error err = CSFLE_ERROR_INIT;
 
   *parsed = NULL;
-  if (!csfle__format_find(info->schema_type)) {
-    bool other = csfle__eq_str(info->schema_type, "JSON") || csfle__eq_str(info->schema_type, "PROTOBUF");
-    return registry_refuse(p, 422, 42201, "Invalid schema type %.*s%s", CSFLE__FMT(info->schema_type),
-                           other ? ": this server supports AVRO only" : "");
-  }
+  if (!registry_type_known(info->schema_type, p)) return false;
   if (!parse(g, registry_context_of(subject), info, flags, false, parsed, p)) return false;
   const csfle__format *f = csfle__schema_format(*parsed);
   csfle_buf_init(&text, 0, 0);
@@ -207,14 +229,6 @@ bool registry_equivalent(registry *g, const csfle__schema_info *info, const csfl
   return same;
 }
 
-static bool same_schema(registry *g, const csfle__schema_info *info, const csfle__schema *parsed, const registry_version *v)
-{
-  csfle__schema_info like = *info;
-  like.metadata = v->content->info->metadata;
-  like.rule_set = v->content->info->rule_set;
-  return registry_equivalent(g, &like, parsed, v);
-}
-
 registry_version *registry_match(registry *g, csfle__bytes name, const csfle__schema_info *info,
                                  const csfle__schema *parsed, bool deleted, bool *by_hash)
 {
@@ -233,106 +247,6 @@ registry_version *registry_match(registry *g, csfle__bytes name, const csfle__sc
     if ((deleted || !v->deleted) && registry_equivalent(g, info, parsed, v)) return v;
   }
   return NULL;
-}
-
-/* ---- may it follow ---------------------------------------------------------------------------------------------- */
-
-static csfle__bytes property(const csfle__metadata *m, csfle__bytes name)
-{
-  for (size_t i = 0; m && i < m->properties.count; i++)
-    if (csfle__eq(m->properties.at[i].name, name)) return m->properties.at[i].value;
-  return CSFLE__NONE;
-}
-
-static bool in_list(csfle__bytes list, csfle__bytes name)
-{
-  while (list.len) {
-    const uint8_t *comma = (const uint8_t *)memchr(list.ptr, ',', list.len);
-    size_t         n = comma ? (size_t)(comma - list.ptr) : list.len;
-    if (csfle__eq(csfle__trim(csfle__view(list.ptr, n)), name)) return true;
-    list = csfle__from(list, n + 1);
-  }
-  return false;
-}
-
-/* calls for each name of a comma list; stops at the first that is bad */
-static bool reserved_kept(csfle__bytes was, csfle__bytes now, csfle__bytes *missing)
-{
-  while (was.len) {
-    const uint8_t *comma = (const uint8_t *)memchr(was.ptr, ',', was.len);
-    size_t         n = comma ? (size_t)(comma - was.ptr) : was.len;
-    csfle__bytes   name = csfle__trim(csfle__view(was.ptr, n));
-    if (name.len && !in_list(now, name)) {
-      *missing = name;
-      return false;
-    }
-    was = csfle__from(was, n + 1);
-  }
-  return true;
-}
-
-/* the first top-level field of an Avro record whose name is in @p reserved */
-static bool reserved_free(const csfle__schema_info *info, csfle__bytes reserved, char *name, size_t size)
-{
-  yyjson_doc *doc = NULL;
-  bool        ok = true;
-  size_t      i, n;
-  yyjson_val *field;
-
-  if (!reserved.len || csfle__json_parse(&doc, info->schema, NULL) != CSFLE_OK) return true;
-  yyjson_arr_foreach(csfle__json_member(yyjson_doc_get_root(doc), "fields"), i, n, field)
-  {
-    csfle__bytes f = csfle__json_member_text(field, "name");
-    if (!ok || !in_list(reserved, f)) continue;
-    snprintf(name, size, "%.*s", CSFLE__FMT(f));
-    ok = false;
-  }
-  yyjson_doc_free(doc);
-  return ok;
-}
-
-static bool incompatible(registry_problem *p, csfle__bytes subject, const registry_scope *scope, const char *why)
-{
-  return registry_refuse(p, 409, 40901,
-                         "Schema being registered is incompatible with an earlier schema for subject \"%.*s\", details: [%s, {validateFields: '%s', compatibility: '%s'}]",
-                         CSFLE__FMT(subject), why, scope->validate_fields ? "true" : "false", registry_level_name(scope->level));
-}
-
-bool registry_check_level(registry *g, const registry_scope *scope, csfle__bytes name, const csfle__schema_info *info,
-                          const csfle__schema *parsed, registry_problem *p)
-{
-  registry_subject *subject = registry_state_subject(g->state, name);
-  char              why[700], field[256];
-  bool transitive = scope->level == REGISTRY_BACKWARD_TRANSITIVE || scope->level == REGISTRY_FORWARD_TRANSITIVE || scope->level == REGISTRY_FULL_TRANSITIVE;
-  csfle__bytes      reserved_name = CSFLE__LIT("confluent:reserved"), missing;
-
-  if (scope->validate_fields) {
-    csfle__bytes now = property(info->metadata, reserved_name);
-    registry_version *last = registry_subject_latest(subject, false);
-    if (last && !reserved_kept(property(last->content->info->metadata, reserved_name), now, &missing)) {
-      snprintf(why, sizeof why, "The new schema has reserved field %.*s removed from its metadata which is present in the old schema's metadata.", (int)(missing.len < 200 ? missing.len : 200), (const char *)missing.ptr);
-      return incompatible(p, name, scope, why);
-    }
-    if (!reserved_free(info, now, field, sizeof field)) {
-      snprintf(why, sizeof why, "The new schema has field that conflicts with the reserved field %s.", field);
-      return incompatible(p, name, scope, why);
-    }
-  }
-  if (scope->level == REGISTRY_NONE) return true;
-  for (size_t i = subject ? subject->count : 0; i-- > 0;) {
-    registry_version *v = subject->versions[i];
-    if (v->deleted) continue;
-    if (scope->group.ptr) {
-      csfle__bytes a = property(info->metadata, scope->group), b = property(v->content->info->metadata, scope->group);
-      if ((a.ptr == NULL) != (b.ptr == NULL) || !csfle__eq(a, b)) continue;
-    }
-    if (!same_schema(g, info, parsed, v)) {
-      snprintf(why, sizeof why, "comparing schemas under compatibility level %s is not supported yet by this server and level NONE registers the schema without comparing, {oldSchemaVersion: %d}", registry_level_name(scope->level), v->number);
-      return incompatible(p, name, scope, why);
-    }
-    if (!transitive) break;
-  }
-  return true;
 }
 
 bool registry_formatted(registry *g, const registry_version *v, csfle__bytes format, csfle_buf *out, registry_problem *p)

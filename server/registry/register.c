@@ -322,7 +322,7 @@ bool registry_register(registry *g, registry_schema_request *r, registry_problem
     ok = true;
     goto out;
   }
-  if (!import && !r->force && !registry_check_level(g, &scope, r->subject, info, parsed, p)) goto out;
+  if (!import && !r->force && !registry_check_level(g, &scope, r, p)) goto out;
   if (info->version > 0 && info->version != next && !import) {
     registry_refuse(p, 422, 42201, "Version is not one more than previous version");
     goto out;
@@ -397,30 +397,16 @@ bool registry_lookup(registry *g, registry_schema_request *r, registry_problem *
   return registry_refuse(p, 404, 40403, "Schema not found");
 }
 
-bool registry_compatible(registry *g, registry_schema_request *r, int32_t version, bool *compatible, registry_problem *p)
+bool registry_compatible(registry *g, registry_schema_request *r, int32_t version, registry_question **out, registry_problem *p)
 {
   registry_scope    scope = registry_scope_of(g, r->subject);
   registry_subject *subject = registry_state_subject(g->state, r->subject);
-  registry_version *against = version > 0 ? registry_subject_version(subject, version) : NULL;
-  csfle__schema    *parsed = NULL;
+  registry_version *against = version > 0 ? registry_subject_version(subject, version) : version < 0 ? registry_subject_latest(subject, false) : NULL;
 
-  *compatible = true;
   if (version > 0 && (!against || against->deleted)) return registry_refuse(p, 404, 40402, "Version %d not found.", version);
   if (blank(r->info->schema)) return registry_refuse(p, 422, 42201, "Empty schema");
-  if (!registry_canonicalize(g, r->subject, r->info, 0, r->normalize || scope.normalize, &parsed, p)) return false;
-  bool sure = scope.level == REGISTRY_NONE || !registry_subject_live(subject, false);
-  if (!sure) {
-    csfle__schema_info like = *r->info;
-    sure = true;
-    for (size_t i = subject->count; i-- > 0 && sure;) {
-      registry_version *v = subject->versions[i];
-      if (v->deleted || (against && v != against)) continue;
-      like.metadata = v->content->info->metadata;
-      like.rule_set = v->content->info->rule_set;
-      sure = registry_equivalent(g, &like, parsed, v);
-      if (version == -1) break;
-    }
-  }
-  csfle__schema_free(parsed);
-  return sure || registry_refuse(p, 501, 501, "Comparing schemas under compatibility level %s is not supported yet by this server", registry_level_name(scope.level));
+  if (!registry_type_known(r->info->schema_type, p)) return false;
+  if (!registry_ask(g, &scope, r->subject, r->info, against, out, p)) return false;
+  (*out)->normalize = r->normalize || scope.normalize;
+  return true;
 }

@@ -199,6 +199,7 @@ registry_scope registry_scope_of(const registry *g, csfle__bytes subject)
   s.validate_fields = FLAG(validate_fields, g->options.validate_fields);
   s.validate_new_schemas = FLAG(validate_new_schemas, g->options.validate_new_schemas);
   s.group = c && c->group.ptr ? c->group : own && global ? global->group : CSFLE__NONE;
+  s.policy = c && c->policy.ptr ? c->policy : own && global ? global->policy : CSFLE__NONE;
   return s;
 }
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "core/fetch/fetch.h"
+#include "core/schema/compat.h"
 
 typedef struct registry_limits {
   int64_t otherwise, max; /**< [SR 1.6] */
@@ -45,6 +46,7 @@ uint64_t registry_end(registry *g);
 typedef struct registry_problem {
   int  status, code;
   char text[4096];
+  char *longer; /**< instead of text when it does not fit there; whoever answers frees it (csfle__free) */
 } registry_problem;
 /** Fills @p p; false, so that it can be returned. */
 bool registry_refuse(registry_problem *p, int status, int code, const char *fmt, ...) CSFLE__PRINTF(4, 5);
@@ -72,12 +74,52 @@ typedef struct registry_scope {
   const registry_config *config; /**< the record found first, or NULL */
   bool                   normalize, validate_fields, validate_new_schemas;
   registry_level         level;
-  csfle__bytes           group;
+  csfle__bytes           group, policy;
 } registry_scope;
 registry_scope registry_scope_of(const registry *g, csfle__bytes subject);
 registry_mode  registry_mode_of(const registry *g, csfle__bytes subject);
 /** 42205 unless @p subject may be changed: not READONLY. */
 bool registry_writable(const registry *g, csfle__bytes subject, registry_problem *p);
+
+/* ---- may it follow ---------------------------------------------------------------------------------------------- */
+
+/** A text of a question; all of it in the question's arena. */
+typedef struct registry_asked {
+  int32_t           version;
+  csfle__bytes      type, text, group, reserved;
+  csfle__reference *refs;
+  size_t            ref_count;
+  csfle__bytes      unreadable; /**< why it cannot be parsed; ptr NULL: it can, for all that is known */
+} registry_asked;
+
+/** Whether a schema may follow those of its subject: all that the answer depends on, so that it needs no lock. */
+typedef struct registry_question {
+  csfle__arena    arena;
+  registry_level  level;
+  bool            validate_fields, grouped, normalize;
+  unsigned        flags; /**< how next is parsed */
+  registry_asked  next, *previous; /**< oldest first; only those that are looked at */
+  size_t          count;
+  /* the answer */
+  bool            answered, compatible;
+  csfle__messages lines;
+} registry_question;
+
+struct registry_schema_request;
+/** Copies the question out of the state. @p only: against this version alone; else against the live ones. 42201 when a
+    reference of @p info is not there; 501 for a policy this build lacks. Owner frees *out. */
+bool registry_ask(registry *g, const registry_scope *scope, csfle__bytes subject, csfle__schema_info *info,
+                  const registry_version *only, registry_question **out, registry_problem *p);
+/** Parses and compares, without the state: hold no lock. @p tell: the lines too. 42201 when next does not parse. */
+bool registry_answer(registry_question *q, bool tell, registry_problem *p);
+bool registry_question_same(const registry_question *a, const registry_question *b);
+void registry_question_free(registry_question *q);
+/**
+ * Whether the request, canonical by now, may be registered; a refusal is 40901 with all lines. When the answer is not
+ * at hand (r->question) and r->may_ask, the question is put into r->asked and the command refused: to be answered
+ * without the lock, and asked again.
+ */
+bool registry_check_level(registry *g, const registry_scope *scope, struct registry_schema_request *r, registry_problem *p);
 
 /* ---- schemas --------------------------------------------------------------------------------------------------- */
 
@@ -86,17 +128,20 @@ typedef struct registry_schema_request {
   csfle__schema_info *info;    /**< the request; changed by the command: what would be stored */
   bool                normalize, force;
   bool                deleted; /**< lookup: soft-deleted versions count */
+  const registry_question *question; /**< answered before, or NULL */
+  bool                may_ask;
   /* results */
+  registry_question  *asked;    /**< to be answered before the command can be decided; the caller's */
   registry_version *version;
   bool              stored; /**< read from the store: ts and deleted are told [SR 2.5] */
 } registry_schema_request;
 
-/** POST /subjects/{s}/versions. [SR 5.5] */
+/** POST /subjects/{s}/versions. See registry_check_level for may_ask and asked. [SR 5.5] */
 bool registry_register(registry *g, registry_schema_request *r, registry_problem *p);
 /** POST /subjects/{s}. [SR 5.6] */
 bool registry_lookup(registry *g, registry_schema_request *r, registry_problem *p);
-/** Whether the schema may follow: *compatible, or 501 where this build cannot tell. @p version 0: all, -1: latest. [SR 4.6] */
-bool registry_compatible(registry *g, registry_schema_request *r, int32_t version, bool *compatible, registry_problem *p);
+/** The question of POST /compatibility. @p version 0: all, -1: latest. [SR 4.6] */
+bool registry_compatible(registry *g, registry_schema_request *r, int32_t version, registry_question **out, registry_problem *p);
 /** Text for format= of a stored version; appends to @p out. */
 bool registry_formatted(registry *g, const registry_version *v, csfle__bytes format, csfle_buf *out, registry_problem *p);
 /** Soft or permanent delete. [SR 5.8] */
@@ -104,6 +149,8 @@ bool registry_delete_version(registry *g, csfle__bytes subject, int32_t version,
 /** Numbers go to *out (csfle__free), ascending. */
 bool registry_delete_subject(registry *g, csfle__bytes subject, bool permanent, int32_t **out, size_t *count, registry_problem *p);
 
+/** 42201 for a schemaType this server does not know. */
+bool registry_type_known(csfle__bytes type, registry_problem *p);
 /** Resolves references and parses; canonical (or normalised) text replaces info->schema. [SR 5.5 step 10] */
 bool registry_canonicalize(registry *g, csfle__bytes subject, csfle__schema_info *info, unsigned flags, bool normalize,
                            csfle__schema **parsed, registry_problem *p);
@@ -112,9 +159,9 @@ bool registry_equivalent(registry *g, const csfle__schema_info *info, const csfl
 /** Version of the subject that equals the request, by hash and then by equivalence. [SR 5.6] */
 registry_version *registry_match(registry *g, csfle__bytes subject, const csfle__schema_info *info,
                                  const csfle__schema *parsed, bool deleted, bool *by_hash);
-/** Whether schemas may follow each other under the level in scope; a refusal is 40901. */
-bool registry_check_level(registry *g, const registry_scope *scope, csfle__bytes subject, const csfle__schema_info *info,
-                          const csfle__schema *parsed, registry_problem *p);
+/** Texts that @p info refers to, children first, copied into @p a. @p stored: what they need may be deleted by now. */
+bool registry_resolve(registry *g, csfle__bytes context, csfle__schema_info *info, bool stored, csfle__arena *a,
+                      csfle__reference **out, size_t *count, registry_problem *p);
 /** encrypt.kek.name and encrypt.kms.type for rules with a bare key id. [DEK 10.2] */
 void registry_kms_defaults(csfle__schema_info *info);
 /** The value of a SCHEMA record. */

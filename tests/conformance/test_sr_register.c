@@ -1,11 +1,10 @@
-/* spec/schema-registry.md section 14.2: registering Avro schemas. Verdicts of compatibility are not part of it. */
+/* spec/schema-registry.md section 14.2: registering Avro schemas. Verdicts of compatibility: test_sr_compat.c. */
 #include "tests/support/rest.h"
 
 #define REGISTERED(id, version, guid, schema) \
   OK("{'id':" id ",'version':" version ",'guid':" guid ",'schemaType':'AVRO','schema':" schema "}")
 #define A1_AS(id, version) \
   OK("{'id':" id ",'version':" version ",'guid':<GUID>,'schemaType':'AVRO','schema':<A1>}")
-#define LEVEL_NONE(subject) { "PUT /config/" subject, "{'compatibility':'NONE'}", OK("{'compatibility':'NONE'}") }
 
 GROUP(registration_starts_empty)
 
@@ -22,7 +21,7 @@ ITEM("SR-28", subjects_share_ids,
      { "POST /subjects/r2/versions", "{'schema':<A1>}", A1_AS("1", "1") },
      { "GET /subjects/r2/versions/1", NULL, OK("{'subject':'r2','version':1,'id':1,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>,'ts':'$ts','deleted':false}") })
 
-ITEM("SR-29", another_schema_gets_the_next_id_and_version, LEVEL_NONE("r1"),
+ITEM("SR-29", another_schema_gets_the_next_id_and_version,
      { "POST /subjects/r1/versions", "{'schema':<A2>}", REGISTERED("2", "2", "'$uuid'", "<A2>") })
 
 ITEM("SR-30", registering_an_old_version_gives_the_old_one,
@@ -54,15 +53,19 @@ ITEM("SR-40", refused_schemas_leave_no_subject,
      { "GET /subjects/r8/versions", NULL, NO(404, 40401, "Subject 'r8' not found.") },
      { "GET /subjects?deleted=true", NULL, OK("['$lacks','r8']") })
 
-ITEM("SR-43", force_skips_the_comparison,
+ITEM("SR-41", an_incompatible_schema_is_refused,
      { "POST /subjects/r9/versions", "{'schema':<A1>}", A1_AS("1", "1") },
+     { "POST /subjects/r9/versions", "{'schema':<A3>}",
+       NO(409, 40901, "^Schema being registered is incompatible with an earlier schema for subject \"r9\", details: [") },
+     { "GET /subjects/r9/versions", NULL, OK("[1]") })
+
+ITEM("SR-42", the_refusal_names_the_level, { "POST /subjects/r9/versions", "{'schema':<A3>}", NO(409, 40901, "*compatibility: 'BACKWARD'}]") })
+
+ITEM("SR-43", force_skips_the_comparison,
      { "POST /subjects/r9/versions?force=true", "{'schema':<A3>}", REGISTERED("'$int'", "2", "'$uuid'", "<A3>") })
 
-/* the comparison itself is not there yet: refused, and the answer says so */
-ITEM("SR 5.5", a_schema_that_would_have_to_be_compared_is_refused_loudly,
+ITEM("SR 5.5", a_contract_makes_a_version_of_its_own,
      { "POST /subjects/r9b/versions", "{'schema':<A1>}", A1_AS("1", "1") },
-     { "POST /subjects/r9b/versions", "{'schema':<A2>}", NO(409, 40901, "*not supported yet") },
-     { "GET /subjects/r9b/versions", NULL, OK("[1]") },
      { "POST /subjects/r9b/versions", "{'schema':<A1>,'metadata':{'properties':{'a':'b'}}}",
        OK("{'id':'$int','version':2,'guid':'$not:GUID','schemaType':'AVRO','schema':<A1>,"
           "'metadata':{'properties':{'a':'b'}}}") })
