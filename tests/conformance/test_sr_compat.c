@@ -287,4 +287,67 @@ TEST(compatible_schemas_registered_at_once_all_get_in)
   csfle_test_reply_free(&p);
 }
 
+/* ---- comparisons that take long ------------------------------------------------------------------------------------------ */
+
+static csfle_buf     long_body;
+static volatile bool long_done;
+static const char   *long_path;
+static long          long_status;
+
+static void wide_union(csfle_buf *b, char letter)
+{
+  csfle__buf_clear(b);
+  assert_int_equal(csfle__buf_puts(b, "{\"schema\":\"[", NULL), CSFLE_OK);
+  for (int i = 0; i < 300; i++) {
+    assert_int_equal(csfle__buf_printf(b, NULL, "%s{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"%c%d\\\",\\\"fields\\\":[", i ? "," : "", letter, i), CSFLE_OK);
+    for (int f = 0; f < 60; f++)
+      assert_int_equal(csfle__buf_printf(b, NULL, "%s{\\\"name\\\":\\\"f%d\\\",\\\"type\\\":\\\"int\\\"}", f ? "," : "", f), CSFLE_OK);
+    assert_int_equal(csfle__buf_puts(b, "]}", NULL), CSFLE_OK);
+  }
+  assert_int_equal(csfle__buf_puts(b, "]\"}", NULL), CSFLE_OK);
+  assert_non_null(csfle__buf_cstr(b));
+}
+
+static void *compares(void *opaque)
+{
+  csfle_test_reply p = csfle_test_http(csfle_test_rest_registry(), "POST", long_path, (const char *)long_body.ptr);
+  long_status = p.status;
+  csfle_test_reply_free(&p);
+  long_done = true;
+  return opaque;
+}
+
+static int reads_meanwhile(const char *path)
+{
+  pthread_t t;
+  int       reads = 0;
+  long_path = path, long_done = false;
+  assert_int_equal(pthread_create(&t, NULL, compares, NULL), 0);
+  while (!long_done) {
+    csfle_test_reply p = csfle_test_http(csfle_test_rest_registry(), "GET", "/subjects/grow/versions/1", NULL);
+    assert_int_equal(p.status, 200);
+    csfle_test_reply_free(&p);
+    reads++;
+  }
+  pthread_join(t, NULL);
+  return reads;
+}
+
+TEST(comparing_for_long_stops_nobody)
+{
+  csfle_buf_init(&long_body, 0, 0);
+  wide_union(&long_body, 'A');
+  csfle_test_reply p = csfle_test_http(csfle_test_rest_registry(), "POST", "/subjects/wide/versions", (const char *)long_body.ptr);
+  assert_int_equal(p.status, 200);
+  csfle_test_reply_free(&p);
+  wide_union(&long_body, 'B'); /* 90,000 pairs of records, 5.4 million pairs of fields */
+  int checks = reads_meanwhile("/compatibility/subjects/wide/versions/latest");
+  assert_int_equal(long_status, 200);
+  int registrations = reads_meanwhile("/subjects/wide/versions");
+  assert_int_equal(long_status, 409);
+  printf("# %d and %d reads while 600 records were compared\n", checks, registrations);
+  assert_true(checks > 3 && registrations > 3);
+  csfle_buf_free(&long_body);
+}
+
 THE_END
