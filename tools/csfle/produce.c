@@ -67,7 +67,7 @@ static void send_record(producer *p, uint64_t line, csfle__bytes key, rd_kafka_h
     /* RD_KAFKA_MSG_F_FREE: librdkafka frees the block the library filled, no copy in between */
     e = rd_kafka_producev(p->k.rk, RD_KAFKA_V_RKT(p->topic), RD_KAFKA_V_PARTITION(p->a->partition < 0 ? RD_KAFKA_PARTITION_UA : (int32_t)p->a->partition),
                           RD_KAFKA_V_KEY(key.ptr, key.len), RD_KAFKA_V_VALUE(value, len), RD_KAFKA_V_HEADERS(headers),
-                          RD_KAFKA_V_MSGFLAGS(value ? RD_KAFKA_MSG_F_FREE : 0), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)line), RD_KAFKA_V_END);
+                          RD_KAFKA_V_MSGFLAGS((value ? RD_KAFKA_MSG_F_FREE : 0)), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)line), RD_KAFKA_V_END);
     if (e == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       rd_kafka_poll(p->k.rk, 100);
       run_tick(&p->run);
