@@ -340,7 +340,7 @@ static csfle_status begin(compiler *c, const csfle__avro_type *t)
     return emit(c, OP_CALL, t->id, 0);
   case AVRO_ARRAY:
     if (csfle__avro_takes_nothing(t->item, c->zero)) {
-      if (t->item->kind == AVRO_RECORD && (rc = enqueue(c, t->item)) != CSFLE_OK) return rc;
+      if ((rc = begin(c, t->item)) != CSFLE_OK) return rc; /* its tags and problems count; it becomes no code, and is no array */
       return emit(c, OP_EMPTIES, 0, 0);
     }
     break;

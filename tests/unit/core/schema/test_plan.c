@@ -231,6 +231,10 @@ TEST(tags_that_can_have_no_effect_are_listed_with_their_place) /* S19 S20 S24 AB
   expect_problems(REC("{\"name\":\"r\"," TAG ",\"type\":{\"type\":\"record\",\"name\":\"I\",\"fields\":[{\"name\":\"x\",\"type\":\"string\"," TAG "},"
                       "{\"name\":\"y\",\"type\":\"string\"}]}}"), "1 R.r PII");
   /* no fields */
+  /* a record without bytes is a container too, in an array as elsewhere */
+  expect_problems(REC(OK_FIELD ",{\"name\":\"r\"," TAG ",\"type\":{\"type\":\"record\",\"name\":\"I\",\"fields\":[]}}"), "1 R.r PII");
+  expect_problems(REC(OK_FIELD ",{\"name\":\"r\"," TAG ",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"I\",\"fields\":[]}}}"), "1 R.r PII");
+  expect_problems(REC(OK_FIELD ",{\"name\":\"r\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"I\",\"fields\":[]," TAG "}}}"), "0 I PII");
   expect_problems("\"string\"", "2 STRING , 3  ");
   expect_problems("\"bytes\"", "2 BYTES , 3  ");
   expect_problems("{\"type\":\"array\",\"items\":" REC(OK_FIELD) "}", "");
