@@ -21,8 +21,8 @@ typedef struct csfle__shared_kek {
 /** What this process knows of one DEK version for its whole life, whatever the caches do. */
 typedef struct csfle__track {
   _Atomic(uint64_t) uses;            /**< encryptions here [ENC-106] */
-  int64_t           created_mono_ms; /**< when we made it; -1: we did not */
-  int64_t           skew_ms;         /**< our clock less the registry's then */
+  _Atomic(int64_t)  created_mono_ms; /**< when we made it; -1: we did not */
+  _Atomic(int64_t)  skew_ms;         /**< our clock less the registry's then */
 } csfle__track;
 
 /** A plain DEK. Immutable but for the count. */

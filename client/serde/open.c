@@ -113,6 +113,7 @@ static void serde_free(csfle_serde *s)
     s->idle = x->next;
     csfle__scratch_free(x);
   }
+  for (size_t i = 0; i < CSFLE__STRIPES; i++) csfle__scratch_free(s->stripes[i].scratch);
   for (size_t i = 0; i < CSFLE__PLAN_MAX_RULES; i++)
     if (s->write_keys[i].got.key) csfle__release(&s->write_keys[i].got.key->shared);
   pthread_mutex_destroy(&s->lock);

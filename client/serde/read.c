@@ -64,7 +64,7 @@ static csfle_status make_use(csfle_serde *s, const csfle__frame *f, csfle__use *
   return rc;
 }
 
-static csfle_status read_use(csfle_serde *s, const csfle__frame *f, csfle__use **out, csfle_error *err)
+static csfle_status shared_use(csfle_serde *s, const csfle__frame *f, csfle__use **out, csfle_error *err)
 {
   csfle__bytes name = f->by_guid ? csfle__view(f->guid, 16) : csfle__view(&f->id, sizeof f->id);
   int64_t      now = csfle__client_mono(s->client);
@@ -77,6 +77,20 @@ static csfle_status read_use(csfle_serde *s, const csfle__frame *f, csfle__use *
   if (rc == CSFLE_OK) csfle__cache_put(&s->readers, name, &(*out)->shared, INT64_MAX);
   if (old) csfle__release(&old->shared);
   return rc;
+}
+
+static csfle_status read_use(csfle_serde *s, csfle__scratch *x, const csfle__frame *f, const csfle__use **out, csfle_error *err)
+{
+  /* mostly the record has the schema of the one before */
+  if (!x->read || f->by_guid || x->read_id != f->id || csfle__client_mono(s->client) >= x->read->refresh_mono_ms) {
+    csfle__use  *u = NULL;
+    csfle_status rc = shared_use(s, f, &u, err);
+    if (rc != CSFLE_OK) return rc;
+    if (x->read) csfle__release(&x->read->shared);
+    x->read = u, x->read_id = f->by_guid ? -1 : f->id;
+  }
+  *out = x->read;
+  return CSFLE_OK;
 }
 
 /* ---- one rule */
@@ -221,10 +235,10 @@ static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__
 csfle_status csfle_deserialize(csfle_serde *s, int form, const void *in, size_t len, const csfle_headers *h, csfle_buf *out,
                                csfle_info *info, csfle_error *err)
 {
-  csfle__scratch *x;
-  csfle__use     *u = NULL;
-  csfle__frame    f;
-  size_t          n = 0;
+  csfle__scratch   *x;
+  const csfle__use *u = NULL;
+  csfle__frame      f;
+  size_t            n = 0;
   if (!s) return err && err->code ? err->code : CSFLE_E_MISUSE;
   if (!out || (form != CSFLE_JSON && form != CSFLE_NATIVE)) return csfle__fail(err, CSFLE_E_MISUSE, "a buffer and a form are needed");
   csfle__buf_clear(out);
@@ -240,11 +254,10 @@ csfle_status csfle_deserialize(csfle_serde *s, int form, const void *in, size_t 
   }
   rc = csfle__scratch_take(s, &x, err);
   if (rc != CSFLE_OK) return csfle__finish(out, rc, err);
-  rc = read_use(s, &f, &u, err);
+  rc = read_use(s, x, &f, &u, err);
   if (rc == CSFLE_OK) {
     rc = read_record(s, x, u, form, f.payload, out, info, err);
     if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) csfle__contract_where(u->contract->registered, err);
-    csfle__release(&u->shared);
   }
   csfle__scratch_give(s, x);
   return csfle__finish(out, rc, err);

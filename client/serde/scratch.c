@@ -2,8 +2,11 @@
 #include "client/serde/serde.h"
 #include "core/base/alloc.h"
 
+#include <stdatomic.h>
+
 static void slot_clear(csfle__slot *t)
 {
+  if (t->key && t->uncounted) t->key->track->uses += t->uncounted;
   csfle__cipher_free(t->cipher);
   if (t->key) csfle__release(&t->key->shared);
   *t = (csfle__slot){ 0 };
@@ -18,6 +21,8 @@ void csfle__scratch_free(csfle__scratch *x)
 {
   if (!x) return;
   clear_slots(x);
+  if (x->write) csfle__release(&x->write->shared);
+  if (x->read) csfle__release(&x->read->shared);
   csfle__walk_free(&x->walk);
   csfle__free(x->repl);
   csfle__free(x->saved);
@@ -54,12 +59,23 @@ void csfle__scratch_check(csfle_serde *s, csfle__scratch *x)
   x->epoch = epoch;
 }
 
+/* Which stripe: only the address of a thread's variable matters. */
+static csfle__stripe *my_stripe(csfle_serde *s)
+{
+  static _Thread_local char here;
+  uint64_t                  h = ((uint64_t)(uintptr_t)&here >> 6) * UINT64_C(0x9E3779B97F4A7C15);
+  return &s->stripes[h >> 60 & (CSFLE__STRIPES - 1)];
+}
+
 csfle_status csfle__scratch_take(csfle_serde *s, csfle__scratch **out, csfle_error *err)
 {
-  pthread_mutex_lock(&s->lock);
-  csfle__scratch *x = s->idle;
-  if (x) s->idle = x->next, s->idle_count--;
-  pthread_mutex_unlock(&s->lock);
+  csfle__scratch *x = atomic_exchange(&my_stripe(s)->scratch, NULL);
+  if (!x) {
+    pthread_mutex_lock(&s->lock);
+    x = s->idle;
+    if (x) s->idle = x->next, s->idle_count--;
+    pthread_mutex_unlock(&s->lock);
+  }
   if (!x) {
     csfle_status rc = scratch_new(&x, err);
     if (rc != CSFLE_OK) return rc;
@@ -68,6 +84,19 @@ csfle_status csfle__scratch_take(csfle_serde *s, csfle__scratch **out, csfle_err
   csfle__scratch_check(s, x);
   *out = x;
   return CSFLE_OK;
+}
+
+static void put_back(csfle_serde *s, csfle__scratch *x, csfle__stripe *at)
+{
+  csfle__scratch *none = NULL;
+  if (atomic_compare_exchange_strong(&at->scratch, &none, x)) return;
+  pthread_mutex_lock(&s->lock);
+  if (s->idle_count < CSFLE__IDLE_MAX) {
+    x->next = s->idle, s->idle = x, s->idle_count++;
+    x = NULL;
+  }
+  pthread_mutex_unlock(&s->lock);
+  csfle__scratch_free(x);
 }
 
 static void tidy(csfle_buf *b)
@@ -81,13 +110,7 @@ void csfle__scratch_give(csfle_serde *s, csfle__scratch *x)
   tidy(&x->native), tidy(&x->tmp), tidy(&x->spliced), tidy(&x->text);
   for (size_t i = 0; i < x->pass_cap; i++) tidy(&x->pass[i]);
   csfle__scratch_check(s, x);
-  pthread_mutex_lock(&s->lock);
-  if (s->idle_count < CSFLE__IDLE_MAX) {
-    x->next = s->idle, s->idle = x, s->idle_count++;
-    x = NULL;
-  }
-  pthread_mutex_unlock(&s->lock);
-  csfle__scratch_free(x);
+  put_back(s, x, my_stripe(s));
 }
 
 csfle_status csfle__scratch_ready(csfle__scratch *x, size_t passes, csfle_error *err)
@@ -123,13 +146,19 @@ csfle_status csfle__slot_make(csfle_serde *s, csfle__scratch *x, uint64_t contra
     csfle__release(&got->key->shared);
     return rc;
   }
-  *t = (csfle__slot){ contract, rule, version, got->key, c, got->due_wall_ms, got->due_mono_ms, got->key->fetched_mono_ms + s->client->key_expiry_ms };
+  *t = (csfle__slot){ contract, rule, version, got->key, c, got->due_wall_ms, got->due_mono_ms, got->key->fetched_mono_ms + s->client->key_expiry_ms, 0 };
   *out = t;
   return CSFLE_OK;
 }
 
 void csfle__serde_forget(csfle_serde *s)
 {
+  for (size_t i = 0; i < CSFLE__STRIPES; i++) {
+    csfle__scratch *x = atomic_exchange(&s->stripes[i].scratch, NULL);
+    if (!x) continue; /* in use: its thread looks when it gives it back */
+    csfle__scratch_check(s, x);
+    put_back(s, x, &s->stripes[i]);
+  }
   pthread_mutex_lock(&s->lock);
   for (csfle__scratch *x = s->idle; x; x = x->next) csfle__scratch_check(s, x);
   for (size_t i = 0; i < CSFLE__PLAN_MAX_RULES; i++) {

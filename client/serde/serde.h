@@ -10,7 +10,9 @@
 #include "client/serde/contract.h"
 
 #define CSFLE__SLOTS       16 /**< ciphers a scratch keeps */
-#define CSFLE__IDLE_MAX    16 /**< scratches kept while nobody uses them */
+#define CSFLE__STRIPES     16 /**< places for one scratch each, by thread: threads do not touch each other's cache lines */
+#define CSFLE__IDLE_MAX    16 /**< further scratches kept while nobody uses them */
+#define CSFLE__COUNT_BATCH 256 /**< encryptions counted in a scratch before the key's own count is touched */
 #define CSFLE__KEEP_BYTES  (1u << 20) /**< a buffer that grew beyond this is not kept */
 #define CSFLE__MAX_READERS 1000
 
@@ -22,7 +24,17 @@ typedef struct csfle__slot {
   csfle__key    *key;
   csfle__cipher *cipher;
   int64_t        due_wall_ms, due_mono_ms, expires_mono_ms;
+  uint32_t       uncounted; /**< encryptions not yet added to key->track->uses */
 } csfle__slot;
+
+/** The contract in use, and how long. Shared, immutable. */
+typedef struct csfle__use {
+  csfle__shared    shared;
+  csfle__contract *contract;
+  int64_t          fetched_mono_ms, refresh_mono_ms;
+  bool             stale;
+  int32_t          schema_id, version; /**< of the framing: when reading with a reader schema not the contract's */
+} csfle__use;
 
 /** What one call works with; one thread at a time. Nothing here is allocated anew once it has seen such a record. */
 typedef struct csfle__scratch {
@@ -37,16 +49,15 @@ typedef struct csfle__scratch {
   csfle__slot            slots[CSFLE__SLOTS];
   unsigned               next_slot;
   uint64_t               epoch;        /**< of the ring when the slots were made */
+  csfle__use            *write, *read; /**< used last, retained: asked for first */
+  uint64_t               write_generation;
+  int32_t                read_id;      /**< -1: read was found by GUID */
 } csfle__scratch;
 
-/** The contract in use, and how long. Shared, immutable. */
-typedef struct csfle__use {
-  csfle__shared    shared;
-  csfle__contract *contract;
-  int64_t          fetched_mono_ms, refresh_mono_ms;
-  bool             stale;
-  int32_t          schema_id, version; /**< of the framing: when reading with a reader schema not the contract's */
-} csfle__use;
+typedef struct csfle__stripe {
+  _Atomic(csfle__scratch *) scratch;
+  char                      apart[128 - sizeof(void *)]; /* no two on one cache line, wherever the serde begins */
+} csfle__stripe;
 
 /** A key for writing that all threads of the serde share; under the serde's lock. */
 typedef struct csfle__write_key {
@@ -71,11 +82,12 @@ struct csfle_serde {
   csfle__cache            readers; /**< id or GUID -> csfle__use */
   pthread_mutex_t         lock;
   csfle__use             *write;
+  _Atomic(uint64_t)       write_generation; /**< goes up with every new `write` */
   csfle__write_key        write_keys[CSFLE__PLAN_MAX_RULES];
-  uint64_t                write_epoch;
   bool                    refreshing;
   csfle__scratch         *idle;
   size_t                  idle_count;
+  csfle__stripe           stripes[CSFLE__STRIPES];
 };
 
 /* scratch.c */
@@ -107,8 +119,8 @@ csfle_status csfle__finish(csfle_buf *out, csfle_status rc, csfle_error *err);
 csfle_status csfle__emit(csfle_buf *out, csfle__bytes prefix, csfle__bytes body, csfle_error *err);
 
 /* write.c */
-/** The contract to write with, retained for the caller. */
-csfle_status csfle__write_use(csfle_serde *s, csfle__use **out, csfle_error *err);
+/** The contract to write with; @p x holds it for the time of the call. */
+csfle_status csfle__write_use(csfle_serde *s, csfle__scratch *x, const csfle__use **out, csfle_error *err);
 /** The cipher of rule @p i for writing. */
 csfle_status csfle__write_slot(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__slot **out, csfle_error *err);
 

@@ -2,6 +2,8 @@
 #include "client/serde/serde.h"
 #include "client/wire/wire.h"
 
+#include <stdatomic.h>
+
 #define RETRY_STALE_MS 5000
 
 /* ---- which contract */
@@ -49,12 +51,14 @@ static csfle_status make_use(csfle_serde *s, csfle__use *old, csfle__use **out, 
   return rc;
 }
 
-csfle_status csfle__write_use(csfle_serde *s, csfle__use **out, csfle_error *err)
+/* Retained for the caller; *generation is that of the use. */
+static csfle_status shared_use(csfle_serde *s, csfle__use **out, uint64_t *generation, csfle_error *err)
 {
   int64_t     now = csfle__client_mono(s->client);
   csfle__use *old, *made = NULL;
   pthread_mutex_lock(&s->lock);
   old = s->write;
+  *generation = s->write_generation;
   if (old) csfle__retain(&old->shared);
   /* one thread refreshes, the others go on */
   bool good = old && (now < old->refresh_mono_ms || (s->refreshing && now - old->fetched_mono_ms < s->client->latest_ttl_ms + s->client->max_stale_ms));
@@ -73,13 +77,30 @@ csfle_status csfle__write_use(csfle_serde *s, csfle__use **out, csfle_error *err
     csfle__retain(&made->shared);
   } else if (rc == CSFLE_OK) {
     drop = s->write, s->write = made;
+    s->write_generation++;
     csfle__retain(&made->shared);
   }
+  *generation = s->write_generation;
   *out = made;
   pthread_mutex_unlock(&s->lock);
   if (drop) csfle__release(&drop->shared);
   if (old) csfle__release(&old->shared);
   return rc;
+}
+
+csfle_status csfle__write_use(csfle_serde *s, csfle__scratch *x, const csfle__use **out, csfle_error *err)
+{
+  /* the usual way touches nothing that another thread writes */
+  if (!x->write || x->write_generation != s->write_generation || csfle__client_mono(s->client) >= x->write->refresh_mono_ms) {
+    csfle__use  *u = NULL;
+    uint64_t     generation;
+    csfle_status rc = shared_use(s, &u, &generation, err);
+    if (rc != CSFLE_OK) return rc;
+    if (x->write) csfle__release(&x->write->shared);
+    x->write = u, x->write_generation = generation;
+  }
+  *out = x->write;
+  return CSFLE_OK;
 }
 
 /* ---- which key */
@@ -161,13 +182,15 @@ csfle_status csfle__write_slot(csfle_serde *s, csfle__scratch *x, const csfle__c
 
 /* ---- one rule */
 
-static void count_uses(const csfle_serde *s, csfle__key *k, uint64_t n)
+static void count_uses(const csfle_serde *s, csfle__slot *t, size_t n)
 {
-  uint64_t before = k->track->uses;
-  k->track->uses += n;
-  if (before < CSFLE__MAX_GCM_USES / 2 && before + n >= CSFLE__MAX_GCM_USES / 2 && k->algorithm != CSFLE__AES256_SIV)
+  t->uncounted += (uint32_t)n;
+  if (t->uncounted < CSFLE__COUNT_BATCH) return;
+  uint64_t add = t->uncounted, before = atomic_fetch_add(&t->key->track->uses, add);
+  t->uncounted = 0;
+  if (before < CSFLE__MAX_GCM_USES / 2 && before + add >= CSFLE__MAX_GCM_USES / 2 && t->key->algorithm != CSFLE__AES256_SIV)
     csfle__log_line(&s->client->rc.world.log, 4, "encrypt", "data key version %d of KEK %.*s has encrypted 2^31 values here; 2^32 is the most",
-                    (int)k->version, CSFLE__FMT(k->kek_name));
+                    (int)t->key->version, CSFLE__FMT(t->key->kek_name));
 }
 
 static csfle__bytes current(const csfle__scratch *x, csfle__bytes in, size_t i)
@@ -227,7 +250,7 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     x->repl[k] = (csfle__replacement){ csfle__view(b->ptr + b->len, len), false };
     b->len += len;
   }
-  count_uses(s, t->key, n);
+  count_uses(s, t, n);
   return rc;
 }
 
@@ -330,8 +353,8 @@ static csfle_status write_record(csfle_serde *s, csfle__scratch *x, const csfle_
 csfle_status csfle_serialize(csfle_serde *s, int form, const void *in, size_t len, const csfle_headers *h, csfle_buf *out,
                              csfle_info *info, csfle_error *err)
 {
-  csfle__scratch *x;
-  csfle__use     *u = NULL;
+  csfle__scratch   *x;
+  const csfle__use *u = NULL;
   (void)h; /* the prefix says the schema; nothing is added to the headers */
   if (!s) return err && err->code ? err->code : CSFLE_E_MISUSE;
   if (!out || (form != CSFLE_JSON && form != CSFLE_NATIVE)) return csfle__fail(err, CSFLE_E_MISUSE, "a buffer and a form are needed");
@@ -342,11 +365,10 @@ csfle_status csfle_serialize(csfle_serde *s, int form, const void *in, size_t le
   }
   csfle_status rc = csfle__scratch_take(s, &x, err);
   if (rc != CSFLE_OK) return csfle__finish(out, rc, err);
-  rc = csfle__write_use(s, &u, err);
+  rc = csfle__write_use(s, x, &u, err);
   if (rc == CSFLE_OK) {
     rc = write_record(s, x, u, form, csfle__view(in, len), out, info, err);
     if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) csfle__contract_where(u->contract->registered, err);
-    csfle__release(&u->shared);
   }
   csfle__scratch_give(s, x);
   return csfle__finish(out, rc, err);
@@ -354,11 +376,11 @@ csfle_status csfle_serialize(csfle_serde *s, int form, const void *in, size_t le
 
 static csfle_status prepare(csfle_serde *s, csfle_error *err)
 {
-  csfle__scratch *x;
-  csfle__use     *u = NULL;
-  csfle_status    rc = csfle__scratch_take(s, &x, err);
+  csfle__scratch   *x;
+  const csfle__use *u = NULL;
+  csfle_status      rc = csfle__scratch_take(s, &x, err);
   if (rc != CSFLE_OK) return rc;
-  rc = csfle__write_use(s, &u, err);
+  rc = csfle__write_use(s, x, &u, err);
   for (uint32_t i = 0; rc == CSFLE_OK && i < u->contract->rule_count; i++) {
     const csfle__contract_rule *r = &u->contract->rules[i];
     csfle__slot                *t;
@@ -370,7 +392,6 @@ static csfle_status prepare(csfle_serde *s, csfle_error *err)
       csfle__contract_where(u->contract->registered, err);
     }
   }
-  if (u) csfle__release(&u->shared);
   csfle__scratch_give(s, x);
   return rc == CSFLE_OK ? csfle__ok(err) : rc;
 }
