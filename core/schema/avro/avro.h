@@ -118,7 +118,12 @@ typedef enum csfle__avro_compare_mode {
 /** 1 equal, 0 not, -1 no memory. */
 int csfle__avro_compare(const csfle__avro_type *a, const csfle__avro_type *b, csfle__avro_compare_mode mode);
 
-/** Whether @p v is a default for @p t (3.4). *budget counts down the values looked at; 0 left answers false. */
+/** Levels that a default may nest, and a bare value whose branch has to be found by trying: what recurses, on small stacks. */
+#define CSFLE__AVRO_MAX_NESTED 100
+
+/** Whether the containers of @p v nest at most CSFLE__AVRO_MAX_NESTED levels. */
+bool csfle__avro_shallow(yyjson_val *v);
+/** Whether @p v, which is shallow, is a default for @p t (3.4). *budget counts down the values looked at; 0 left answers false. */
 bool csfle__avro_default_fits(const csfle__avro_type *t, yyjson_val *v, size_t *budget);
 
 /** Whether a logical type is known and valid on @p t (3.5). */

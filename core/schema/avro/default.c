@@ -1,5 +1,19 @@
-/* Whether a default fits its type (3.4). Recursion goes down the JSON text, which nests at most CSFLE__JSON_MAX_DEPTH. */
+/* Whether a default fits its type (3.4). Recursion goes down the default, which nests at most CSFLE__AVRO_MAX_NESTED. */
 #include "core/schema/avro/avro.h"
+
+bool csfle__avro_shallow(yyjson_val *v)
+{
+  /* values lie in order of the text; a container knows where it ends */
+  yyjson_val *ends[CSFLE__AVRO_MAX_NESTED], *last = unsafe_yyjson_get_next(v);
+  size_t      depth = 0;
+  for (; v < last; v++) {
+    while (depth && v >= ends[depth - 1]) depth--;
+    if (!yyjson_is_ctn(v)) continue;
+    if (depth == CSFLE__AVRO_MAX_NESTED) return false;
+    ends[depth++] = unsafe_yyjson_get_next(v);
+  }
+  return true;
+}
 
 static bool fits_all(const csfle__avro_type *item, yyjson_val *v, size_t *budget)
 {

@@ -29,8 +29,8 @@ typedef struct encoder {
   size_t       depth, cap;
   yyjson_val **slots;
   size_t       slot_count, slot_cap;
-  size_t       budget;
-  bool         nomem;
+  size_t       budget, fit_depth;
+  bool         nomem, too_deep;
 } encoder;
 
 static csfle_status refuse(encoder *e, csfle_status code, const char *fmt, const csfle__avro_type *t)
@@ -92,8 +92,10 @@ static bool looks_like(const csfle__avro_type *u, const csfle__avro_type *t, yyj
   case AVRO_STRING: return yyjson_is_str(v);
   case AVRO_ENUM: return yyjson_is_str(v) && csfle__avro_index_find(t->index, t->count, csfle__json_text(v)) >= 0;
   case AVRO_ARRAY: return yyjson_is_arr(v);
-  case AVRO_RECORD:
   case AVRO_MAP: return yyjson_is_obj(v);
+  case AVRO_RECORD: /* its first member says no to most others, a wrapper among them */
+    if (!yyjson_is_obj(v)) return false;
+    return yyjson_obj_size(v) == 0 || csfle__avro_index_find(t->index, t->count, csfle__json_text(unsafe_yyjson_get_first(v))) >= 0;
   default: return false;
   }
 }
@@ -118,8 +120,10 @@ static const csfle__avro_type *wrapped(const csfle__avro_type *u, yyjson_val **v
   return u->branches[i];
 }
 
+static bool fits(encoder *e, const csfle__avro_type *t, yyjson_val *v);
+
 /* whole of @p v against a type or the branches of a union, wrapped or bare */
-static bool fits(encoder *e, const csfle__avro_type *t, yyjson_val *v)
+static bool fits_below(encoder *e, const csfle__avro_type *t, yyjson_val *v)
 {
   const csfle__avro_type *const *list = t->kind == AVRO_UNION ? t->branches : &t;
   const csfle__avro_type        *u = t->kind == AVRO_UNION ? t : NULL;
@@ -165,6 +169,15 @@ static bool fits(encoder *e, const csfle__avro_type *t, yyjson_val *v)
     if (all && have >= need) return true;
   }
   return false;
+}
+
+static bool fits(encoder *e, const csfle__avro_type *t, yyjson_val *v)
+{
+  if (e->fit_depth == CSFLE__AVRO_MAX_NESTED) return e->too_deep = true, false;
+  e->fit_depth++;
+  bool yes = fits_below(e, t, v);
+  e->fit_depth--;
+  return yes && !e->too_deep;
 }
 
 /* The branch of a value and, when wrapped, the value inside. NULL: none, or the budget is spent. */
@@ -333,6 +346,7 @@ static csfle_status begin(encoder *e, const csfle__avro_type *t, yyjson_val *v, 
   if (rc != CSFLE_OK) return rc;
   if (t->kind == AVRO_UNION) {
     const csfle__avro_type *branch = choose(e, t, &v, def);
+    if (e->too_deep) return refuse(e, CSFLE_E_DATUM, "a value nested deeper than 100 levels whose branch has to be guessed: wrap it", NULL);
     if (!branch) return refuse(e, CSFLE_E_DATUM, e->budget ? "a JSON value that fits no branch of its union" : "choosing a branch takes too many steps", NULL);
     if ((rc = put_long(e, position(t, branch))) != CSFLE_OK) return rc;
     t = branch;

@@ -546,6 +546,8 @@ static csfle_status check_defaults(parser *p, csfle__avro_type *t)
   for (size_t i = 0; i < t->count; i++) {
     csfle__avro_field *f = &t->fields[i];
     if (!f->def) continue;
+    if (!csfle__avro_shallow(f->def))
+      return where(p, csfle__fail(p->err, CSFLE_E_SCHEMA, "default is nested deeper than %d levels", CSFLE__AVRO_MAX_NESTED), t, f->name);
     bool real = f->type->kind == AVRO_FLOAT || f->type->kind == AVRO_DOUBLE;
     if (real && yyjson_is_str(f->def)) {
       if (!csfle__avro_java_double(csfle__json_text(f->def), &f->def_value))

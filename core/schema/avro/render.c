@@ -162,7 +162,7 @@ static void aliases(writer *w, const csfle__bytes *list, size_t count, const csf
 /*
  * What Java's conversion of a default to an object by its type makes of @p v: false when nothing is left of it. It
  * looks only at the first branch of unions, replaces what bytes cannot hold, and does not check. Recursion: as deep as
- * the JSON text. Where Java fails w->rc is set.
+ * the default, at most CSFLE__AVRO_MAX_NESTED. Where Java fails w->rc is set.
  */
 static bool normal_default(writer *w, const csfle__avro_type *t, yyjson_val *v);
 

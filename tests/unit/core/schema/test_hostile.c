@@ -170,9 +170,14 @@ static void *deep_schemas(void *arg)
   /* a default and a property as deep as a text may be */
   b.len = 0;
   put(&b, "{\"type\":\"record\",\"name\":\"R\",\"x\":"), repeat(&b, "[", 480), repeat(&b, "]", 480);
-  put(&b, ",\"fields\":[{\"name\":\"p\",\"default\":"), repeat(&b, "[", 200), repeat(&b, "]", 200), put(&b, ",\"type\":");
-  repeat(&b, "{\"type\":\"array\",\"items\":", 200), put(&b, "\"string\""), repeat(&b, "}", 200), put(&b, "}]}");
+  put(&b, ",\"fields\":[{\"name\":\"p\",\"default\":"), repeat(&b, "[", 100), repeat(&b, "]", 100), put(&b, ",\"type\":");
+  repeat(&b, "{\"type\":\"array\",\"items\":", 100), put(&b, "\"string\""), repeat(&b, "}", 100), put(&b, "}]}");
   assert_int_equal(use_all(csfle__buf_view(&b), BYTES("{}")), CSFLE_OK);
+  /* a default that is too deep */
+  b.len = 0;
+  put(&b, "{\"type\":\"record\",\"name\":\"R\",\"fields\":[{\"name\":\"p\",\"type\":\"string\",\"default\":");
+  repeat(&b, "[", 101), repeat(&b, "]", 101), put(&b, "}]}");
+  assert_int_equal(use_all(csfle__buf_view(&b), BYTES("{}")), CSFLE_E_SCHEMA);
   /* deeper than a text may be */
   b.len = 0;
   repeat(&b, "{\"type\":\"array\",\"items\":", 501), put(&b, "\"string\""), repeat(&b, "}", 501);
@@ -188,6 +193,26 @@ static void *deep_schemas(void *arg)
   csfle_buf_free(&b), csfle_buf_free(&json);
   return arg;
 }
+/* branches that have to be tried, and wrapped ones that have not, in values as deep as a text may be */
+static void *deep_values(void *arg)
+{
+  static const char text[] = "{\"type\":\"record\",\"name\":\"T\",\"fields\":[{\"name\":\"x\",\"type\":[\"int\",\"T\",{\"type\":\"record\",\"name\":\"B\","
+                             "\"fields\":[{\"name\":\"x\",\"type\":[\"int\",\"T\",\"B\"]}]}]}]}";
+  csfle_buf json;
+  csfle_buf_init(&json, 0, 0);
+  repeat(&json, "{\"x\":", 60), put(&json, "1"), repeat(&json, "}", 60);
+  assert_int_equal(use_all(csfle__str(text), csfle__buf_view(&json)), CSFLE_OK);
+  json.len = 0;
+  repeat(&json, "{\"x\":", 490), put(&json, "1"), repeat(&json, "}", 490);
+  assert_int_equal(use_all(csfle__str(text), csfle__buf_view(&json)), CSFLE_E_DATUM);
+  json.len = 0;
+  put(&json, "{\"x\":"), repeat(&json, "{\"B\":{\"x\":", 245), put(&json, "{\"int\":1}"), repeat(&json, "}}", 245), put(&json, "}");
+  assert_int_equal(use_all(csfle__str(text), csfle__buf_view(&json)), CSFLE_OK);
+  csfle_buf_free(&json);
+  return arg;
+}
+TEST(values_500_levels_deep_fit_a_stack_of_128_kilobytes) { on_small_stack(deep_values); }
+
 TEST(schemas_500_levels_deep_fit_a_stack_of_128_kilobytes) { on_small_stack(deep_schemas); } /* AB-14 */
 
 static const char list[] = "{\"type\":\"record\",\"name\":\"L\",\"fields\":[{\"name\":\"p\",\"type\":\"string\"},{\"name\":\"next\",\"type\":[\"null\",\"L\"]}]}";
@@ -294,14 +319,14 @@ TEST(a_union_of_records_does_not_multiply_with_the_depth_of_a_value)
   const char text[] = "{\"type\":\"record\",\"name\":\"T\",\"fields\":[{\"name\":\"x\",\"type\":[\"int\",{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"x\","
                       "\"type\":[\"int\",\"A\",{\"type\":\"record\",\"name\":\"B\",\"fields\":[{\"name\":\"x\",\"type\":[\"int\",\"A\",\"B\"]}]}]}]},\"B\"]}]}";
   assert_ok(csfle__schema_parse(&s, CSFLE__NONE, csfle__str(text), NULL, 0, 0, err));
-  repeat(&json, "{\"x\":", 400), put(&json, "\"no\""), repeat(&json, "}", 400);
+  repeat(&json, "{\"x\":", 90), put(&json, "\"no\""), repeat(&json, "}", 90);
   assert_int_equal(csfle__value_from_json(s, csfle__buf_view(&json), &out, &e), CSFLE_E_DATUM);
   csfle__schema_free(s);
   /* the same as a default */
   json.len = 0;
   put(&json, "{\"type\":\"record\",\"name\":\"T\",\"fields\":[{\"name\":\"d\",\"type\":[\"int\",{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"x\","
              "\"type\":[\"int\",\"A\",{\"type\":\"record\",\"name\":\"B\",\"fields\":[{\"name\":\"x\",\"type\":[\"int\",\"A\",\"B\"]}]}]}]},\"B\"],\"default\":");
-  repeat(&json, "{\"x\":", 400), put(&json, "\"no\""), repeat(&json, "}", 400), put(&json, "}]}");
+  repeat(&json, "{\"x\":", 90), put(&json, "\"no\""), repeat(&json, "}", 90), put(&json, "}]}");
   assert_int_equal(csfle__schema_parse(&s, CSFLE__NONE, csfle__buf_view(&json), NULL, 0, CSFLE__SCHEMA_NEW, &e), CSFLE_E_SCHEMA);
   assert_non_null(strstr(e.msg, "steps"));
   csfle_buf_free(&json), csfle_buf_free(&out);
