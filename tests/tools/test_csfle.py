@@ -544,12 +544,44 @@ def signals(w):
     _, err = child.communicate(timeout=30)
     if child.returncode != 0 or b"3 records, 3 sent, 0 failed" not in err:
         raise programs.Failed(f"produce: {child.returncode} {err}")
+    child = subprocess.Popen([TOOL, "produce", *w.kafka(topic), "/dev/stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=environ, cwd=w.folder, preexec_fn=programs.die_with_parent)
+    child.stdin.write(lines_of([customer(7)]).encode())
+    child.stdin.flush()
+    same(json.loads(reader.stdout.readline()), customer(7))
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=30)
+    if child.returncode != 1 or b"1 records, 1 sent, 0 failed" not in err:
+        raise programs.Failed(f"a file that was not read to its end: {child.returncode} {err}")
     reader.send_signal(signal.SIGTERM)
     reader.communicate(timeout=30)
     same(reader.returncode, 0, "exit code of consume")
     broker = programs.Process("mock broker", [TOOL, "mock-broker"])
     broker.line(20)
     same(broker.stop(), 0, "exit code of mock-broker")
+
+
+def broker_lost(w):
+    """a broker that goes away in the middle ends produce and consume with 5"""
+    broker = programs.Process("mock broker", [TOOL, "mock-broker"])
+    brokers = broker.line(20)
+    environ = {**os.environ, "LOCAL_SECRET": SECRET, "CSFLE_REGISTRY_URL": w.registry.url}
+    pipe, named = subprocess.PIPE, {"env": environ, "cwd": w.folder, "preexec_fn": programs.die_with_parent}
+    writer = subprocess.Popen([TOOL, "produce", "-b", brokers, "-t", "customers"], stdin=pipe, stdout=pipe, stderr=pipe, **named)
+    writer.stdin.write(lines_of([customer(1)]).encode())
+    writer.stdin.flush()
+    reader = subprocess.Popen([TOOL, "consume", "-b", brokers, "-t", "customers"], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, **named)
+    same(json.loads(reader.stdout.readline()), customer(1))
+    broker.stop()
+    start = time.monotonic()
+    writer.stdin.write(lines_of([customer(2)]).encode())
+    writer.stdin.flush()
+    for child, summary in ((writer, b"2 records, 1 sent, 1 failed"), (reader, b"1 records, 1 read, 0 failed")):
+        err = child.stderr.read()  # standard input of the writer stays open
+        if child.wait(30) != 5 or summary not in err or brokers.encode() not in err:
+            raise programs.Failed(f"exit code {child.returncode}: {err}")
+    if time.monotonic() - start > 25:
+        raise programs.Failed(f"it took {time.monotonic() - start:.0f} s")
 
 
 def closed_output(w):
@@ -581,7 +613,7 @@ def many_records(w):
 
 TESTS = [every_help_ends_with_an_example_that_runs, round_trip, without_the_secret, without_the_secret_and_onfailure_error, usage, not_found, denied,
          unavailable, conflict, check_two_files, refused, bad_lines, many_bad_lines, long_lines, tombstones, where_to_read, foreign_records, results_as_json, tables_for_people,
-         inspection, inspection_of_files, secrets_stay_secret, signals, closed_output, many_records]
+         inspection, inspection_of_files, secrets_stay_secret, signals, broker_lost, closed_output, many_records]
 
 
 def main():

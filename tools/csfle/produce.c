@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef struct producer {
   const args       *a;
@@ -63,11 +64,12 @@ static void line_failed(producer *p, uint64_t line, const char *where, const cha
 static void send_record(producer *p, uint64_t line, csfle__bytes key, rd_kafka_headers_t *headers, void *value, size_t len)
 {
   rd_kafka_resp_err_t e;
+  int                 flags = value ? RD_KAFKA_MSG_F_FREE : 0; /* librdkafka frees the block the library filled: no copy in between */
+  int32_t             partition = p->a->partition < 0 ? RD_KAFKA_PARTITION_UA : (int32_t)p->a->partition;
   do {
-    /* RD_KAFKA_MSG_F_FREE: librdkafka frees the block the library filled, no copy in between */
-    e = rd_kafka_producev(p->k.rk, RD_KAFKA_V_RKT(p->topic), RD_KAFKA_V_PARTITION(p->a->partition < 0 ? RD_KAFKA_PARTITION_UA : (int32_t)p->a->partition),
-                          RD_KAFKA_V_KEY(key.ptr, key.len), RD_KAFKA_V_VALUE(value, len), RD_KAFKA_V_HEADERS(headers),
-                          RD_KAFKA_V_MSGFLAGS((value ? RD_KAFKA_MSG_F_FREE : 0)), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)line), RD_KAFKA_V_END);
+    e = rd_kafka_producev(p->k.rk, RD_KAFKA_V_RKT(p->topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_KEY(key.ptr, key.len),
+                          RD_KAFKA_V_VALUE(value, len), RD_KAFKA_V_HEADERS(headers),
+                          RD_KAFKA_V_MSGFLAGS(flags), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)line), RD_KAFKA_V_END);
     if (e == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       rd_kafka_poll(p->k.rk, 100);
       run_tick(&p->run);
@@ -156,7 +158,10 @@ static int read_input(producer *p, const char *path)
   l.idle   = serve;
   l.opaque = p;
   while (!rc && !p->stopped && (next = lines_read(&l, &line)) != LINES_END) {
-    if (next == LINES_STOPPED) break;
+    if (next == LINES_STOPPED) {
+      if (stop_wanted() && l.fd != STDIN_FILENO) rc = EXIT_FAILED; /* a file was not read to its end; standard input has none */
+      break;
+    }
     if (next == LINES_FAILED) rc = fail(EXIT_FAILED, "cannot read %s: %s", p->input, strerror(errno));
     else if (next == LINES_TOO_LONG) p->run.records++, line_failed(p, l.number, NULL, "the line is longer than 16 MiB");
     else if (csfle__trim(line).len) one_line(p, l.number, line);
@@ -224,7 +229,7 @@ static int produce(args *a)
 
   if (!rc) {
     run_begin(&p.run, "sent", "encrypted", a->quiet, a->verbose);
-    for (int i = 0; i < count && !rc && !p.stopped && !stop_wanted(); i++) rc = read_input(&p, files[i]);
+    for (int i = 0; i < count && !rc && !p.stopped; i++) rc = read_input(&p, files[i]);
     drain(&p);
     if (args_want_json(a))
       printf("{\"records\":%llu,\"sent\":%llu,\"failed\":%llu,\"fields_encrypted\":%llu,\"bytes\":%llu,\"seconds\":%.3f}\n",

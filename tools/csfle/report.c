@@ -71,8 +71,9 @@ static const char *hint_of(const csfle_error *err, int code)
     case EXIT_REFUSED: return "; nothing more was written; change the rule or name the exception (csfle.allow.plaintext)";
     case EXIT_UNAVAILABLE: return "; check the address (-r) and that it runs, then try again";
     case EXIT_DENIED: return "; check the credentials";
-    default: return err->code == CSFLE_E_NOMEM ? "; free some memory" : "";
+    default: break;
   }
+  return strstr(err->msg, "cannot load secret") ? "; give it by LOCAL_SECRET or -X secret=@FILE" : "";
 }
 
 int fail_with(const csfle_error *err, const char *what)
@@ -121,7 +122,7 @@ void run_tick(run *r)
 {
   int64_t now;
   char    rate[32];
-  if (!r->progress || (r->records & 63 && r->records == r->done)) return;
+  if (!r->progress) return;
   now = now_ms();
   if (now - r->shown_ms < 1000) return;
   r->shown_ms = now;
