@@ -108,6 +108,7 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
     return;
   }
   rq->route = found;
+  if (a->compiled[found - routes].deks) reply->body.flags |= CSFLE_BUF_WIPE;
   rq->on_worker = found->kind == REGISTRY_WRITE || found->kind == REGISTRY_SELF;
   if (found->body && !registry_content_type_ok(rq->content_type)) registry_reply_error(reply, 415, 415, NULL);
   else if (a->anonymous == REGISTRY_ANONYMOUS_READ && a->compiled[found - routes].writes)
@@ -145,7 +146,10 @@ static void handle(void *opaque, registry_request *rq, registry_reply *reply)
   registry_api         *a = (registry_api *)opaque;
   const registry_route *route = (const registry_route *)rq->route;
   const compiled       *path = &a->compiled[route - routes];
-  registry_call         c = { .g = a->g, .rq = rq, .out = &reply->body, .status = 200 };
+  registry_call         c; /* but for the problem's text, which is large and set when it is needed */
+  c.g = a->g, c.rq = rq, c.out = &reply->body, c.status = 200;
+  c.doc = NULL, c.body = NULL, c.problem.longer = NULL;
+  memset(c.param, 0, sizeof c.param);
 
   bool ok = !route->body || read_body(&c, route->body);
   if (ok) {
@@ -166,6 +170,11 @@ static void handle(void *opaque, registry_request *rq, registry_reply *reply)
   csfle__free(c.problem.longer);
 }
 
+static bool settled(void *opaque, const registry_request *rq)
+{
+  return registry_log_settled(((registry_api *)opaque)->g->log, rq->position);
+}
+
 static bool settle(void *opaque, registry_request *rq, void *waiter)
 {
   registry_api *a = (registry_api *)opaque;
@@ -179,5 +188,5 @@ static bool settle(void *opaque, registry_request *rq, void *waiter)
 
 registry_http_app registry_api_app(registry_api *a)
 {
-  return (registry_http_app){ a, begin, handle, settle };
+  return (registry_http_app){ a, begin, handle, settled, settle };
 }

@@ -38,7 +38,7 @@ typedef struct registry_request {
 
 typedef struct registry_reply {
   int         status;  /**< 0: not answered yet */
-  csfle_buf   body;    /**< wiped when freed */
+  csfle_buf   body;    /**< begin sets CSFLE_BUF_WIPE where it may tell keys */
   const char *allow;   /**< value of Allow, or NULL; borrowed from something static */
   int         retry_after_s;
 } registry_reply;
@@ -50,6 +50,8 @@ typedef struct registry_http_app {
   void (*begin)(void *opaque, registry_request *rq, registry_reply *reply);
   /** Answers: must set reply->status. */
   void (*handle)(void *opaque, registry_request *rq, registry_reply *reply);
+  /** Whether the answer may leave now, for certain; asks and arranges nothing. */
+  bool (*settled)(void *opaque, const registry_request *rq);
   /**
    * True: the answer may leave now. False: registry_http_release(waiter, ok) will be called exactly once, from any
    * thread, when it may (ok) or when what it tells was not kept (!ok: @p reply is then replaced by 500/50001).

@@ -80,7 +80,7 @@ static void *on_target(void *opaque, const char *target, struct MHD_Connection *
   x->http = (registry_http *)opaque;
   x->connection = connection;
   csfle_buf_init(&x->rq.body, x->http->options.max_body_bytes, CSFLE_BUF_WIPE);
-  csfle_buf_init(&x->reply.body, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->reply.body, 0, 0);
   x->target = (const char *)csfle__arena_copy(&x->rq.arena, csfle__str(target)).ptr;
   return x;
 }
@@ -256,7 +256,7 @@ static enum MHD_Result start(exchange *x)
     return MHD_YES;
   }
   h->app.handle(h->app.opaque, &x->rq, &x->reply);
-  if (!x->rq.position) return send_reply(x);
+  if (h->app.settled(h->app.opaque, &x->rq)) return send_reply(x); /* the usual case: suspending costs system calls */
   suspend(x);
   if (h->app.settle(h->app.opaque, &x->rq, x)) resume(x);
   return MHD_YES;
@@ -355,7 +355,8 @@ csfle_status registry_http_start(registry_http **out, const registry_http_option
       flags, (uint16_t)o->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &address.any,
       MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
       MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES * 2, MHD_OPTION_CONNECTION_TIMEOUT,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, /* cleared between requests: no larger than it must be */
+      MHD_OPTION_CONNECTION_TIMEOUT,
       (unsigned)o->idle_timeout_s, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
       MHD_OPTION_END);
   if (!h->daemon) {

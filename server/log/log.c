@@ -158,6 +158,16 @@ uint64_t registry_log_position(registry_log *l)
   return atomic_load(&l->newest);
 }
 
+bool registry_log_settled(registry_log *l, uint64_t position)
+{
+#ifdef CSFLE_BREAK_ACK_BEFORE_SYNC
+  (void)l, (void)position;
+  return true;
+#else
+  return position == 0 || atomic_load(&l->durable) == position;
+#endif
+}
+
 registry_wait registry_log_wait(registry_log *l, uint64_t position, void (*fn)(void *waiter, bool ok), void *opaque)
 {
 #ifdef CSFLE_BREAK_ACK_BEFORE_SYNC

@@ -80,6 +80,8 @@ csfle_status registry_log_start(registry_log *l, bool (*on_lost)(void *opaque), 
 csfle_status registry_log_append(registry_log *l, registry_record *records, size_t count, csfle_error *err);
 /** Position after everything appended so far; 0 when nothing was: never waits. */
 uint64_t registry_log_position(registry_log *l);
+/** Whether @p position is known to be durable, without waiting or asking to be told. */
+bool registry_log_settled(registry_log *l, uint64_t position);
 typedef enum { REGISTRY_DURABLE, REGISTRY_PENDING, REGISTRY_LOST } registry_wait;
 /** Whether @p position is durable. PENDING: fn(waiter, ok) is called once, from the committer's thread, when it is known. */
 registry_wait registry_log_wait(registry_log *l, uint64_t position, void (*fn)(void *waiter, bool ok), void *waiter);
