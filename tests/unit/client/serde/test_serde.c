@@ -3,6 +3,9 @@
 
 #include "core/base/base64.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define REC(fields) "{\"type\":\"record\",\"name\":\"R\",\"fields\":[" fields "]}"
 
 static csfle_buf fresh(void)
@@ -400,6 +403,61 @@ TEST(nothing_is_allocated_once_warm)
   print_message("# %ld allocations in 200 calls\n", total);
   assert_int_equal(total, 0);
   csfle_buf_free(&out), csfle_buf_free(&back);
+  rig_close(&r);
+}
+
+TEST(blocks_that_carry_their_size_are_rewritten) /* SERDE-116 SERDE-117 */
+{
+  /* c as one block of -2 items and 4 bytes; b of two rules */
+  static const char sized[] = "\x06" "abc" "\x04" "xy" "\x03\x08\x02" "1" "\x02" "2" "\x00" "\x02\x02" "z";
+  rig               r;
+  csfle_buf         out = fresh(), back = fresh();
+  csfle_info        info = CSFLE_INFO_INIT;
+  rig_open(&r, WIDE, NULL, TWO_RULES, NULL);
+  assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, sized, sizeof sized - 1, NULL, &out, &info, err));
+  assert_int_equal(info.encrypted, 5);
+  assert_ok(csfle_deserialize(r.serde, CSFLE_NATIVE, out.ptr, out.len, NULL, &back, &info, err));
+  assert_bytes_equal(csfle__buf_view(&back), BYTES(WIDE_VALUE)); /* plain counted blocks */
+  assert_int_equal(info.decrypted, 5);
+  csfle_buf_free(&out), csfle_buf_free(&back);
+  rig_close(&r);
+}
+
+TEST(a_child_process_draws_other_nonces) /* API rule 6, AB-13 */
+{
+  enum { N = 64 };
+  static uint8_t mine[N][5 + 62], theirs[N][5 + 62];
+  rig            r;
+  csfle_buf      out = fresh();
+  int            fds[2];
+  rig_open(&r, REC("{\"name\":\"f\",\"type\":\"bytes\",\"confluent:tags\":[\"PII\"]}"), NULL, PII_RULES, NULL);
+  assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, "\x02x", 2, NULL, &out, NULL, err));
+  assert_int_equal(pipe(fds), 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    for (int i = 0; i < N; i++) {
+      if (csfle_serialize(r.serde, CSFLE_NATIVE, "\x02x", 2, NULL, &out, NULL, NULL) || write(fds[1], out.ptr, out.len) != (ssize_t)out.len) _exit(1);
+    }
+    _exit(0);
+  }
+  size_t len = out.len;
+  for (int i = 0; i < N; i++) {
+    assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, "\x02x", 2, NULL, &out, NULL, err));
+    memcpy(mine[i], out.ptr, len);
+  }
+  for (int i = 0; i < N; i++)
+    for (size_t got = 0; got < len;) {
+      ssize_t n = read(fds[0], theirs[i] + got, len - got);
+      assert_true(n > 0);
+      got += (size_t)n;
+    }
+  int status;
+  waitpid(pid, &status, 0);
+  assert_int_equal(status, 0);
+  for (int i = 0; i < N; i++)
+    for (int k = 0; k < N; k++) assert_memory_not_equal(mine[i] + 6, theirs[k] + 6, 12);
+  close(fds[0]), close(fds[1]);
+  csfle_buf_free(&out);
   rig_close(&r);
 }
 
