@@ -233,7 +233,7 @@ static int crash_sleep(sqlite3_vfs *v, int us) { return sqlite3_vfs_find("unix")
 static int crash_time(sqlite3_vfs *v, double *out) { return sqlite3_vfs_find("unix")->xCurrentTime(v, out); }
 static int crash_error(sqlite3_vfs *v, int n, char *out) { return (void)v, (void)n, (void)out, 0; }
 
-static void crash_vfs_register(void)
+static inline void crash_vfs_register(void)
 {
   static sqlite3_vfs v = { 1, sizeof(crash_file), 120, NULL, "crash", NULL, crash_open, crash_delete, crash_access, crash_path,
                            NULL, NULL, NULL, NULL, crash_random, crash_sleep, crash_time, crash_error };
@@ -241,7 +241,7 @@ static void crash_vfs_register(void)
 }
 
 /** The power goes. */
-static void crash_vfs_cut(void)
+static inline void crash_vfs_cut(void)
 {
   pthread_mutex_lock(&disk.lock);
   disk.off = 1;
@@ -249,7 +249,7 @@ static void crash_vfs_cut(void)
 }
 
 /** It comes back: each unsynced write is kept, lost or torn as @p seed decides. */
-static void crash_vfs_restore(unsigned *seed)
+static inline void crash_vfs_restore(unsigned *seed)
 {
   for (int i = 0; i < CRASH_FILES; i++) {
     crash_disk_file *d = &disk.files[i];
@@ -281,7 +281,7 @@ static void crash_vfs_restore(unsigned *seed)
   disk.off = 0;
 }
 
-static void crash_vfs_erase(void)
+static inline void crash_vfs_erase(void)
 {
   for (int i = 0; i < CRASH_FILES; i++)
     if (disk.files[i].there) drop_file(&disk.files[i]);
