@@ -27,6 +27,9 @@ static inline registry *rig_open(registry_log **log)
   return g;
 }
 
+static bool     rig_track; /* tests of one thread */
+static uint64_t rig_position; /* of the last registration */
+
 /* registers the body of a request; its id, or -error_code */
 static inline int rig_register(registry *g, const char *subject, const char *body)
 {
@@ -36,7 +39,8 @@ static inline int rig_register(registry *g, const char *subject, const char *bod
   if (csfle__json_parse(&doc, csfle__str(body), NULL) != CSFLE_OK || csfle__schema_info_parse(&r.info, yyjson_doc_get_root(doc), NULL) != CSFLE_OK) abort();
   registry_begin(g, true);
   int id = registry_register(g, &r, &p) ? r.version->id : -p.code;
-  registry_end(g);
+  uint64_t position = registry_end(g);
+  if (rig_track) rig_position = position;
   csfle__schema_info_free(r.info);
   yyjson_doc_free(doc);
   return id;
