@@ -25,6 +25,7 @@ void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *
   r->o = *o, r->rc = rc;
   csfle__cache_init(&r->keks, o->max_entries);
   csfle__cache_init(&r->deks, o->max_entries);
+  csfle__cache_init(&r->missing, CSFLE__MISSING_MAX);
   csfle__flights_init(&r->flights);
   pthread_mutex_init(&r->lock, NULL);
 }
@@ -32,6 +33,7 @@ void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *
 void csfle__ring_free(csfle__ring *r)
 {
   csfle__cache_free(&r->deks);
+  csfle__cache_free(&r->missing);
   csfle__cache_free(&r->keks);
   csfle__flights_free(&r->flights);
   csfle__map_free(&r->tracks, csfle__free);
@@ -157,21 +159,40 @@ static csfle_status answer(csfle__ring *r, const csfle__key_want *w, csfle__key 
   return CSFLE_OK;
 }
 
+/* A failure is of the rule too: its parameters may be other ones. */
+static csfle_status failure_name(csfle_buf *b, csfle__bytes name, const csfle__key_want *w, csfle_error *err)
+{
+  csfle_status rc = csfle__buf_put(b, name.ptr, name.len, err);
+  return rc == CSFLE_OK ? csfle__buf_put(b, &w->params, sizeof w->params, err) : rc;
+}
+
+static bool lasting(csfle_status st)
+{
+  return st != CSFLE_OK && CSFLE_CLASS(st) != CSFLE_CLASS_WAIT && CSFLE_CLASS(st) != CSFLE_CLASS_LIMIT && CSFLE_CLASS(st) != CSFLE_CLASS_BUG;
+}
+
 csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__key_got *out, csfle_error *err)
 {
-  csfle_buf      name;
+  csfle_buf      name, failure;
   csfle__flight  flight;
   csfle__shared *found = NULL;
   csfle_status   rc;
-  csfle_buf_init(&name, 0, 0);
+  csfle_buf_init(&name, 0, 0), csfle_buf_init(&failure, 0, 0);
   csfle__key *cached = w->fresh ? NULL : csfle__ring_peek(r, w, &name);
   if (cached && (!w->write || w->params->expiry_days == 0 || !csfle__ring_due(r, cached->track, cached->ts_ms, w->params->expiry_days))) {
-    csfle_buf_free(&name);
+    csfle_buf_free(&name), csfle_buf_free(&failure);
     return answer(r, w, cached, out, err);
   }
   if (cached) csfle__release(&cached->shared);
   rc = csfle__ring_name(&name, w, csfle__want_version(w), !w->write, err);
   if (rc != CSFLE_OK) goto out;
+  rc = failure_name(&failure, csfle__buf_view(&name), w, err);
+  if (rc != CSFLE_OK) goto out;
+again:
+  if (!w->write && csfle__missing_get(&r->missing, csfle__buf_view(&failure), err, csfle__mono_ms(&r->rc->world))) {
+    rc = err ? err->code : CSFLE_E_DECRYPT;
+    goto out;
+  }
   if (csfle__flight_begin(&r->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
     csfle__key_fetch *f = csfle__alloc(sizeof *f);
     csfle_error       local = CSFLE_ERROR_INIT;
@@ -186,6 +207,7 @@ csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__ke
     } else {
       rc = csfle__nomem(&local);
     }
+    if (!w->write && lasting(rc)) csfle__missing_put(&r->missing, csfle__buf_view(&failure), &local, csfle__mono_ms(&r->rc->world));
     csfle__flight_end(&r->flights, &flight, found, rc, &local);
     if (rc != CSFLE_OK && err) *err = local;
     if (rc == CSFLE_OK) rc = answer(r, w, (csfle__key *)found, out, err);
@@ -193,8 +215,10 @@ csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__ke
     if (rc == CSFLE_OK && kept) out->due_wall_ms = INT64_MIN, out->due_mono_ms = csfle__mono_ms(&r->rc->world) + 60000;
   } else if (rc == CSFLE_OK) {
     rc = answer(r, w, (csfle__key *)found, out, err);
+  } else if (lasting(rc)) {
+    goto again; /* the other's failure may be its rule's alone */
   }
 out:
-  csfle_buf_free(&name);
+  csfle_buf_free(&name), csfle_buf_free(&failure);
   return rc;
 }

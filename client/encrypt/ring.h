@@ -48,7 +48,7 @@ typedef struct csfle__ring_options {
 typedef struct csfle__ring {
   csfle__ring_options o;
   csfle__rc          *rc;
-  csfle__cache        keks, deks;
+  csfle__cache        keks, deks, missing;
   csfle__flights      flights;
   pthread_mutex_t     lock;   /**< of tracks */
   csfle__map          tracks;

@@ -82,6 +82,27 @@ void csfle__cache_drop_if(csfle__cache *c, bool (*want)(void *, csfle__shared *)
   pthread_mutex_unlock(&c->lock);
 }
 
+static void missing_free(csfle__shared *s) { csfle__free(s); }
+
+void csfle__missing_put(csfle__cache *c, csfle__bytes key, const csfle_error *err, int64_t now_ms)
+{
+  csfle__missing *m = csfle__alloc(sizeof *m);
+  if (!m) return;
+  csfle__shared_init(&m->shared, missing_free);
+  m->err = *err;
+  csfle__cache_put(c, key, &m->shared, now_ms + CSFLE__MISSING_MS);
+  csfle__release(&m->shared);
+}
+
+bool csfle__missing_get(csfle__cache *c, csfle__bytes key, csfle_error *err, int64_t now_ms)
+{
+  csfle__missing *m = (csfle__missing *)csfle__cache_get(c, key, now_ms);
+  if (!m) return false;
+  if (err) *err = m->err;
+  csfle__release(&m->shared);
+  return true;
+}
+
 void csfle__flights_init(csfle__flights *f)
 {
   pthread_mutex_init(&f->lock, NULL);

@@ -44,6 +44,17 @@ void csfle__cache_drop(csfle__cache *c, csfle__bytes key);
 /** Drops every object for which @p want says true. */
 void csfle__cache_drop_if(csfle__cache *c, bool (*want)(void *opaque, csfle__shared *s), void *opaque);
 
+/** That something is not there, for a moment: a stream of made-up ids or versions must not become a stream of requests. [AB-14] */
+typedef struct csfle__missing {
+  csfle__shared shared;
+  csfle_error   err;
+} csfle__missing;
+#define CSFLE__MISSING_MS  1000
+#define CSFLE__MISSING_MAX 1000
+void csfle__missing_put(csfle__cache *c, csfle__bytes key, const csfle_error *err, int64_t now_ms);
+/** True: it was not there a moment ago; *err says what was said then. */
+bool csfle__missing_get(csfle__cache *c, csfle__bytes key, csfle_error *err, int64_t now_ms);
+
 /** One fetch under way. Lives on the stack of the thread that leads it. */
 typedef struct csfle__flight {
   struct csfle__flight *next;

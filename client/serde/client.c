@@ -108,6 +108,7 @@ csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err)
                             .allow_algorithms = list_of(c, "csfle.allow.algorithms"), .allow_kms_props = list_of(c, "csfle.allow.kms.props") };
   csfle__ring_init(&cl->ring, &cl->rc, &o);
   csfle__cache_init(&cl->schemas, (size_t)csfle__config_int(c, "max.schemas.per.subject"));
+  csfle__cache_init(&cl->missing, CSFLE__MISSING_MAX);
   csfle__flights_init(&cl->flights);
   pthread_mutex_init(&cl->lock, NULL);
   csfle__ok(err);
@@ -128,6 +129,7 @@ void csfle_client_close(csfle_client *cl)
   if (!cl) return;
   csfle__ring_free(&cl->ring);
   csfle__cache_free(&cl->schemas);
+  csfle__cache_free(&cl->missing);
   csfle__flights_free(&cl->flights);
   csfle__rc_free(&cl->rc);
   if (cl->curl) csfle__curl_free(cl->curl);
@@ -142,7 +144,7 @@ static csfle_status name_of(csfle_buf *b, const csfle__schema_want *w, csfle_err
 {
   char         guid[37] = "";
   if (w->by == CSFLE__BY_GUID) csfle__guid_text(w->guid, guid);
-  csfle_status rc = csfle__buf_printf(b, err, "%d %d %d %s ", (int)w->by, w->by == CSFLE__BY_ID ? (int)w->id : 0, w->normalize, guid);
+  csfle_status rc = csfle__buf_printf(b, err, "%d %d %d %d %s ", w->of_record, (int)w->by, w->by == CSFLE__BY_ID ? (int)w->id : 0, w->normalize, guid);
   if (rc == CSFLE_OK) rc = csfle__buf_put(b, w->subject.ptr, w->subject.len, err);
   if (rc == CSFLE_OK && w->text.len) {
     rc = csfle__buf_putc(b, 0, err);
@@ -188,6 +190,11 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
   csfle_status rc = name_of(&name, w, err);
   if (rc != CSFLE_OK) goto out;
   found = w->fresh ? NULL : csfle__cache_get(&cl->schemas, csfle__buf_view(&name), now);
+  if (!found && w->of_record && csfle__missing_get(&cl->missing, csfle__buf_view(&name), err, now)) {
+    rc = CSFLE_E_WIRE;
+    if (err) rc = err->code;
+    goto out;
+  }
   if (!found && csfle__flight_begin(&cl->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
     csfle__registered *r = NULL;
     csfle_error        local = CSFLE_ERROR_INIT;
@@ -195,6 +202,10 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
     if (rc == CSFLE_OK)
       csfle__cache_put(&cl->schemas, csfle__buf_view(&name), &r->shared, w->by == CSFLE__BY_LATEST ? now + cl->latest_ttl_ms : INT64_MAX);
     found = r ? &r->shared : NULL;
+    if (rc != CSFLE_OK && w->of_record && local.http == 404) {
+      local.code = rc = CSFLE_E_WIRE;
+      csfle__missing_put(&cl->missing, csfle__buf_view(&name), &local, now);
+    }
     csfle__flight_end(&cl->flights, &flight, found, rc, &local);
     if (rc != CSFLE_OK && err) *err = local;
   }

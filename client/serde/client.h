@@ -14,7 +14,7 @@ struct csfle_client {
   csfle__curl    *curl; /**< NULL with a transport of the caller's */
   csfle__rc       rc;
   csfle__ring     ring;
-  csfle__cache    schemas;
+  csfle__cache    schemas, missing;
   csfle__flights  flights; /**< of schemas */
   int64_t         latest_ttl_ms, max_stale_ms, grace_ms, max_age_ms, key_expiry_ms;
   pthread_mutex_t lock;
@@ -28,9 +28,13 @@ typedef struct csfle__schema_want {
   bool             normalize;
   int32_t          id;
   uint8_t          guid[16];
-  bool             fresh; /**< not from the cache */
+  bool             fresh;     /**< not from the cache */
+  bool             of_record; /**< the id or GUID came from a record */
 } csfle__schema_want;
-/** The schema, retained for the caller; waits for the network. Of many threads one fetches. [SERDE-168] [SERDE-169] */
+/**
+ * The schema, retained for the caller; waits for the network. Of many threads one fetches. An id or GUID that the
+ * registry does not know is CSFLE_E_WIRE: it came from a record. [SERDE-168] [SERDE-169] [AB-14]
+ */
 csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err);
 
 static inline int64_t csfle__client_mono(const csfle_client *cl) { return csfle__mono_ms(&cl->rc.world); }

@@ -221,6 +221,19 @@ static csfle_status make(csfle__contract *c, const csfle__contract_options *o, c
   return rc;
 }
 
+static void count_tag(void *opaque, csfle__bytes path, csfle__bytes tag) { (void)path, (void)tag, (*(size_t *)opaque)++; }
+
+/* Tags that nobody acts on may be meant so; but it is said, once for each version. [AB-2] */
+static void warn_of_idle_tags(const csfle__contract *c, const csfle__contract_options *o)
+{
+  const csfle__schema_info *info = c->registered->info;
+  const csfle__format      *f = csfle__schema_format(c->schema);
+  size_t                    tags = info->metadata ? info->metadata->tag_count : 0;
+  if (c->direction != CSFLE__ON_WRITE || c->encrypt_bits) return;
+  if (f->inline_tags) f->inline_tags(c->schema, count_tag, &tags);
+  if (tags) csfle__log_line(o->rules.log, 4, "serde", "%.*s: fields carry tags, but no ENCRYPT rule is at work", CSFLE__FMT(info->subject));
+}
+
 csfle_status csfle__contract_make(csfle__contract **out, csfle__registered *r, csfle__direction d,
                                   const csfle__contract_options *o, csfle_error *err)
 {
@@ -235,6 +248,7 @@ csfle_status csfle__contract_make(csfle__contract **out, csfle__registered *r, c
     csfle__release(&c->shared);
     return rc;
   }
+  warn_of_idle_tags(c, o);
   if (o->caller_schema) {
     const csfle__format *f = csfle__schema_format(c->schema);
 #ifndef CSFLE_BREAK_LAYOUT_UNCHECKED

@@ -6,7 +6,7 @@
 
 static csfle_status fetch_by(csfle_serde *s, csfle__schema_by by, const csfle__frame *f, bool fresh, csfle__registered **out, csfle_error *err)
 {
-  csfle__schema_want w = { .by = by, .subject = csfle__str(s->subject), .id = f->id, .fresh = fresh };
+  csfle__schema_want w = { .by = by, .subject = csfle__str(s->subject), .id = f->id, .fresh = fresh, .of_record = by != CSFLE__BY_LATEST };
   memcpy(w.guid, f->guid, 16);
   csfle_status rc = csfle__client_schema(s->client, &w, out, err);
   if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) {

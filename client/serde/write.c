@@ -46,6 +46,9 @@ static csfle_status make_use(csfle_serde *s, csfle__use *old, csfle__use **out, 
   bool latest = s->use_latest && s->use_id < 0;
   if (old && same_version(old->contract->registered, r)) rc = csfle__use_over(old->contract, now, now + cl->latest_ttl_ms, false, out, err);
   else rc = csfle__use_make(s, r, CSFLE__ON_WRITE, out, err);
+  if (rc == CSFLE_OK && old && old->contract->encrypt_bits && !(*out)->contract->encrypt_bits)
+    csfle__log_line(&cl->rc.world.log, 3, "serde", "%s: version %d has no ENCRYPT rule, version %d had one; csfle.require.tags would refuse it", s->subject,
+                    (int)(*out)->version, (int)old->version);
   if (rc == CSFLE_OK && latest) (*out)->refresh_mono_ms = now + cl->latest_ttl_ms;
   csfle__release(&r->shared);
   return rc;

@@ -429,3 +429,63 @@ TEST(schema_types_to_come_are_refused_by_name)
   csfle_fake_free(&f);
   csfle_buf_free(&out);
 }
+
+TEST(made_up_ids_and_versions_do_not_become_requests) /* AB-14, security note 4 */
+{
+  rig         r;
+  csfle_buf   out, back;
+  csfle_error e = CSFLE_ERROR_INIT;
+  csfle_buf_init(&out, 0, 0), csfle_buf_init(&back, 0, 0);
+  rig_open(&r, REC("{\"name\":\"f\",\"type\":\"bytes\",\"confluent:tags\":[\"PII\"]}"), NULL,
+           "{\"domainRules\":[{\"name\":\"r\",\"type\":\"ENCRYPT\",\"tags\":[\"PII\"],\"params\":{" RULE_PARAMS ",\"encrypt.dek.expiry.days\":\"9\"}}]}", NULL);
+  for (int i = 0; i < 100; i++) {
+    assert_int_equal(csfle_deserialize(r.serde, CSFLE_NATIVE, "\0\0\0\0\x63\2", 6, NULL, &back, NULL, &e), CSFLE_E_WIRE);
+    assert_int_equal(CSFLE_CLASS(e.code), CSFLE_CLASS_RECORD);
+    assert_string_equal(e.where, "orders-value id 99");
+  }
+  assert_int_equal(csfle_fake_count(&r.fake, "GET /schemas/ids/99"), 1);
+  assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, "\x02x", 2, NULL, &out, NULL, err));
+  out.ptr[10] = 77; /* the version in the prefix */
+  for (int i = 0; i < 100; i++) assert_int_equal(csfle_deserialize(r.serde, CSFLE_NATIVE, out.ptr, out.len, NULL, &back, NULL, &e), CSFLE_E_DECRYPT);
+  assert_int_equal(csfle_fake_count(&r.fake, "GET /dek-registry/v1/keks/kek1/deks/orders-value/versions/77"), 1);
+  r.fake.mono_ms += 1001;
+  assert_int_equal(csfle_deserialize(r.serde, CSFLE_NATIVE, out.ptr, out.len, NULL, &back, NULL, &e), CSFLE_E_DECRYPT);
+  assert_int_equal(csfle_fake_count(&r.fake, "GET /dek-registry/v1/keks/kek1/deks/orders-value/versions/77"), 2);
+  csfle_buf_free(&out), csfle_buf_free(&back);
+  rig_close(&r);
+}
+
+static int  warnings;
+static void count_warning(void *opaque, int level, const char *facility, const char *text)
+{
+  (void)opaque, (void)facility;
+  if (level <= 4 && (strstr(text, "no ENCRYPT rule is at work") || strstr(text, "has no ENCRYPT rule"))) warnings++;
+}
+
+TEST(a_registry_that_loses_its_rules_is_spoken_of_even_without_a_pin) /* AB-2 */
+{
+  csfle_fake    f;
+  csfle_buf     out;
+  csfle_error   e = CSFLE_ERROR_INIT;
+  csfle_buf_init(&out, 0, 0);
+  csfle_fake_init(&f);
+  csfle_fake_add_schema(&f, "orders-value", 12, 7, CUSTOMER, NULL, PII_RULES);
+  csfle_config *c = csfle_config_new(RIG_PROPS);
+  csfle__config_set_clock(c, &f.clock);
+  csfle_config_on_log(c, 7, count_warning, NULL);
+  csfle_config_add_transport(c, &f.transport, &e);
+  csfle_client *cl = csfle_client_open(c, &e);
+  csfle_config_free(c);
+  csfle_serde *s = rig_serde(cl, "orders", CUSTOMER, NULL);
+  warnings = 0;
+  assert_ok(csfle_serialize(s, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, NULL, err));
+  assert_int_equal(warnings, 0);
+  csfle_fake_add_schema(&f, "orders-value", 13, 8, CUSTOMER, NULL, NULL);
+  f.mono_ms += 301000;
+  assert_ok(csfle_serialize(s, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, NULL, err));
+  assert_int_equal(warnings, 2);
+  csfle_serde_close(s);
+  csfle_client_close(cl);
+  csfle_fake_free(&f);
+  csfle_buf_free(&out);
+}
