@@ -36,6 +36,7 @@ registry_state *registry_state_new(const csfle__log *log)
 {
   registry_state *s = (registry_state *)must_calloc(sizeof *s);
   s->log = log;
+  csfle_buf_init(&s->scratch, 0, 0);
   registry_state_context_made(s, CSFLE__LIT("."))->known = true;
   return s;
 }
@@ -87,6 +88,7 @@ void registry_state_free(registry_state *s)
   csfle__map_free(&s->modes, NULL);
   csfle__map_free(&s->referrers, free_refs);
   csfle__map_free(&s->keks, free_kek);
+  csfle_buf_free(&s->scratch);
   csfle__free(s);
 }
 

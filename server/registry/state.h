@@ -108,6 +108,7 @@ typedef struct registry_state {
   csfle__map keks;       /**< name -> registry_kek * */
   size_t     kek_count, dek_count; /**< soft-deleted ones too [DEK 4.7] */
   size_t     parsed_count;
+  csfle_buf  scratch;    /**< for rendering; what is kept is copied to its size */
   const csfle__log *log;
 } registry_state;
 

@@ -62,43 +62,60 @@ registry_content *registry_state_content(const registry_state *s, const csfle__s
   return c;
 }
 
+/* the same schema in as little memory as it needs; most have no contract and no references */
+static csfle__schema_info *packed(csfle__schema_info *info)
+{
+  if (info->reference_count || info->metadata || info->rule_set) return info;
+  csfle__schema_info *p = (csfle__schema_info *)must_calloc(sizeof *p);
+  bool avro = csfle__eq_str(info->schema_type, "AVRO");
+  uint8_t *text = (uint8_t *)must(csfle__arena_alloc(&p->arena, info->schema.len + 1 + (avro ? 0 : info->schema_type.len + 1)));
+  memcpy(text, info->schema.ptr, info->schema.len);
+  p->schema = csfle__view(text, info->schema.len);
+  p->schema_type = CSFLE__LIT("AVRO");
+  if (!avro) {
+    memcpy(text + info->schema.len + 1, info->schema_type.ptr, info->schema_type.len);
+    p->schema_type = csfle__view(text + info->schema.len + 1, info->schema_type.len);
+  }
+  p->id = p->version = -1;
+  csfle__schema_info_free(info);
+  return p;
+}
+
 static registry_content *content_made(registry_state *s, csfle__schema_info *info)
 {
   uint8_t           guid[16], buf[64], number;
   registry_content *c = find_content(s, info, guid, &number);
+  char              text[37];
+  csfle_buf        *b = &s->scratch;
+
   if (c) {
     csfle__schema_info_free(info);
     return c;
   }
   c = (registry_content *)must_calloc(sizeof *c);
   memcpy(c->guid, guid, 16);
-  c->info = info;
+  c->info = info = packed(info);
   c->number = number;
-  char      text[37];
-  csfle_buf b;
-  csfle_buf_init(&b, 0, 0);
-  must_ok(csfle__buf_reserve(&b, info->schema.len + info->schema.len / 4 + 96, NULL));
+  csfle__buf_clear(b);
   csfle__guid_text(guid, text);
-  put(&b, ",\"guid\":\""), put(&b, text), put(&b, "\",\"schemaType\":");
-  put_json(&b, info->schema_type);
+  put(b, ",\"guid\":\""), put(b, text), put(b, "\",\"schemaType\":");
+  put_json(b, info->schema_type);
   if (info->reference_count) {
-    put(&b, ",\"references\":");
-    must_ok(csfle__references_put(&b, info->references, info->reference_count, NULL));
+    put(b, ",\"references\":");
+    must_ok(csfle__references_put(b, info->references, info->reference_count, NULL));
   }
   if (info->metadata) {
-    put(&b, ",\"metadata\":");
-    must_ok(csfle__metadata_put(&b, info->metadata, NULL));
+    put(b, ",\"metadata\":");
+    must_ok(csfle__metadata_put(b, info->metadata, NULL));
   }
   if (info->rule_set) {
-    put(&b, ",\"ruleSet\":");
-    must_ok(csfle__rule_set_put(&b, info->rule_set, NULL));
+    put(b, ",\"ruleSet\":");
+    must_ok(csfle__rule_set_put(b, info->rule_set, NULL));
   }
-  c->schema_at = b.len;
-  put(&b, ",\"schema\":");
-  put_json(&b, info->schema);
-  size_t len;
-  void  *p = csfle_buf_take(&b, &len);
-  c->rendered = csfle__view(must(csfle__realloc(p, len)), len);
+  c->schema_at = b->len;
+  put(b, ",\"schema\":");
+  put_json(b, info->schema);
+  c->rendered = must_copy(csfle__buf_view(b));
   must_map_put(&s->contents, content_key(info, guid, number, buf), c);
   return c;
 }
@@ -226,6 +243,14 @@ void registry_version_remove(registry_state *s, registry_version *v)
   csfle__free(subject);
 }
 
+/* arrays of pointers that mostly hold one: begin with one */
+static void *room_for_one(void *p, size_t *cap, size_t count)
+{
+  if (count < *cap) return p;
+  *cap = *cap ? *cap * 2 : 1;
+  return must(csfle__realloc(p, *cap * sizeof(void *)));
+}
+
 static registry_subject *subject_made(registry_state *s, csfle__bytes name)
 {
   registry_subject *subject = registry_state_subject(s, name);
@@ -253,7 +278,7 @@ static void hook(registry_state *s, registry_version *v)
   }
   id->versions++;
   must_map_put(&ctx->hashes, csfle__view(&c, sizeof c), id);
-  must_grow((void **)&c->holders, &c->holder_cap, c->holder_count + 1, sizeof *c->holders);
+  c->holders = (registry_version **)room_for_one(c->holders, &c->holder_cap, c->holder_count);
   c->holders[c->holder_count++] = v;
   change_references(s, v, true);
 }
@@ -316,7 +341,7 @@ void registry_apply_schema(registry_state *s, const registry_record *r, yyjson_v
       csfle__free(old);
     } else {
       size_t at = subject->count;
-      must_grow((void **)&subject->versions, &subject->cap, subject->count + 1, sizeof *subject->versions);
+      subject->versions = (registry_version **)room_for_one(subject->versions, &subject->cap, subject->count);
       for (; at > 0 && subject->versions[at - 1]->number > v->number; at--) subject->versions[at] = subject->versions[at - 1];
       subject->versions[at] = v;
       subject->count++;
