@@ -200,7 +200,7 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
     csfle_error        local = CSFLE_ERROR_INIT;
     rc = fetch(cl, w, &r, &local);
     if (rc == CSFLE_OK)
-      csfle__cache_put(&cl->schemas, csfle__buf_view(&name), &r->shared, w->by == CSFLE__BY_LATEST ? now + cl->latest_ttl_ms : INT64_MAX);
+      csfle__cache_put(&cl->schemas, csfle__buf_view(&name), &r->shared, w->by == CSFLE__BY_ID || w->by == CSFLE__BY_GUID ? INT64_MAX : now + cl->latest_ttl_ms);
     found = r ? &r->shared : NULL;
     if (rc != CSFLE_OK && w->of_record && local.http == 404) {
       local.code = rc = CSFLE_E_WIRE;

@@ -43,13 +43,13 @@ static csfle_status make_use(csfle_serde *s, csfle__use *old, csfle__use **out, 
     }
     return rc;
   }
-  bool latest = s->use_latest && s->use_id < 0;
+  bool fixed = s->use_id >= 0 && !s->auto_register; /* an id never means anything else */
   if (old && same_version(old->contract->registered, r)) rc = csfle__use_over(old->contract, now, now + cl->latest_ttl_ms, false, out, err);
   else rc = csfle__use_make(s, r, CSFLE__ON_WRITE, out, err);
   if (rc == CSFLE_OK && old && old->contract->encrypt_bits && !(*out)->contract->encrypt_bits)
     csfle__log_line(&cl->rc.world.log, 3, "serde", "%s: version %d has no ENCRYPT rule, version %d had one; csfle.require.tags would refuse it", s->subject,
                     (int)(*out)->version, (int)old->version);
-  if (rc == CSFLE_OK && latest) (*out)->refresh_mono_ms = now + cl->latest_ttl_ms;
+  if (rc == CSFLE_OK) (*out)->refresh_mono_ms = fixed ? INT64_MAX : now + cl->latest_ttl_ms;
   csfle__release(&r->shared);
   return rc;
 }
@@ -202,7 +202,7 @@ static csfle__bytes current(const csfle__scratch *x, csfle__bytes in, size_t i)
   return x->repl[i].keep ? csfle__view(in.ptr + sp->off, sp->len) : x->repl[i].value;
 }
 
-static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, csfle_error *err)
+static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, uint32_t *flags, csfle_error *err)
 {
   const csfle__contract_rule *r = &c->rules[i];
   const csfle__leaf          *leaves = c->plan->leaves;
@@ -227,6 +227,7 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
   if (!n) return CSFLE_OK; /* nothing to encrypt costs no key [ENC-33] */
   csfle_status rc = csfle__write_slot(s, x, c, i, &t, err);
   if (rc != CSFLE_OK) return rc;
+  if (csfle__dek_expired(t->key->ts_ms, r->params.expiry_days ? csfle__client_wall(s->client) : 0, r->params.expiry_days)) *flags |= CSFLE_INFO_STALE_KEY;
   int32_t          version = r->params.expiry_days > 0 ? t->key->version : 0;
   csfle__algorithm a = t->key->algorithm;
   for (size_t k = 0; k < x->walk.count; k++) {
@@ -262,7 +263,7 @@ static csfle_status run_rules(csfle_serde *s, csfle__scratch *x, const csfle__co
   for (uint32_t i = 0; i < c->rule_count; i++) {
     const csfle__contract_rule *r = &c->rules[i];
     if (i && x->walk.count) memcpy(x->saved, x->repl, x->walk.count * sizeof *x->repl);
-    csfle_status rc = seal_all(s, x, c, i, in, err);
+    csfle_status rc = seal_all(s, x, c, i, in, flags, err);
     if (rc == CSFLE_OK && r->active.on_success == CSFLE__ACTION_ERROR) {
       rc = csfle__fail(err, CSFLE_E_RULE, "rule succeeded and its onSuccess is ERROR");
     } else if (rc == CSFLE_OK) {

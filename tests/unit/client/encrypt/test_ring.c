@@ -6,11 +6,13 @@
 #define HOUR INT64_C(3600000)
 #define NO_REFRESH "csfle.key.max.age.ms=99999999999\nlatest.cache.ttl.sec=-1"
 
+static csfle_info seen;
 static csfle_status send_one(rig *r, csfle_error *e)
 {
   csfle_buf out;
   csfle_buf_init(&out, 0, 0);
-  csfle_status st = csfle_serialize(r->serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, NULL, e);
+  seen = (csfle_info)CSFLE_INFO_INIT;
+  csfle_status st = csfle_serialize(r->serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, &seen, e);
   csfle_buf_free(&out);
   return st;
 }
@@ -95,7 +97,9 @@ TEST(a_successor_that_is_refused_is_not_asked_for_with_every_record) /* ENC-56 *
   r.fake.now_ms += DAY;
   r.fake.mono_ms += DAY;
   size_t before = csfle_fake_count(&r.fake, "POST");
+  assert_false(seen.flags & CSFLE_INFO_STALE_KEY);
   for (int i = 0; i < 10; i++) assert_int_equal(send_one(&r, &e), CSFLE_OK);
+  assert_true(seen.flags & CSFLE_INFO_STALE_KEY);
   assert_int_equal(csfle_fake_count(&r.fake, "POST"), before + 1);
   r.fake.hook = NULL;
   r.fake.now_ms += 61000;

@@ -352,6 +352,22 @@ TEST(the_latest_version_is_asked_for_again_when_it_is_old) /* SERDE-170 SERDE-17
   rig_close(&r);
 }
 
+TEST(a_schema_found_by_content_is_looked_up_again_too) /* SERDE-57 SERDE-170 */
+{
+  rig        r;
+  csfle_buf  out = fresh();
+  csfle_info info = CSFLE_INFO_INIT;
+  rig_open(&r, CUSTOMER, NULL, NULL, "use.latest.version=false");
+  assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, &info, err));
+  for (int i = 0; i < 3; i++) assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, &info, err));
+  assert_int_equal(csfle_fake_count(&r.fake, "POST /subjects/orders-value?"), 1);
+  r.fake.mono_ms += 301000;
+  assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, &info, err));
+  assert_int_equal(csfle_fake_count(&r.fake, "POST /subjects/orders-value?"), 2);
+  csfle_buf_free(&out);
+  rig_close(&r);
+}
+
 TEST(keys_can_be_forgotten_and_grow_old) /* AB-11 ENC-76 */
 {
   rig       r;
