@@ -76,7 +76,12 @@ TEST(malformed_requests_are_refused)
     { "gzip that is none", BYTES("POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"), 400, 400 },
     { "an unknown method", BYTES("BREW /subjects HTTP/1.1\r\nHost: x\r\n\r\n"), 405, 501 },
     { "a control character in the target", BYTES("GET /subjects/a\x01z HTTP/1.1\r\nHost: x\r\n\r\n"), 0, 400 },
-    { "a NUL in a value", BYTES("GET /subjects/a%00b/versions HTTP/1.1\r\nHost: x\r\n\r\n"), 404, 404 },
+    { "an escaped NUL in a name nobody has", BYTES("GET /subjects/a%00b/versions HTTP/1.1\r\nHost: x\r\n\r\n"), 404, 404 },
+    { "a NUL in the target", BYTES("GET /subjects\0x HTTP/1.1\r\nHost: x\r\n\r\n"), 0, 400 },
+    { "a NUL in a value", BYTES("GET /subjects HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\0b\r\n\r\n"), 0, 400 },
+    { "a NUL in the length", BYTES("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\0005\r\n\r\n{}"), 0, 400 },
+    { "a NUL in the last value", BYTES("GET /subjects HTTP/1.1\r\nHost: x\0y\r\n\r\n"), 0, 400 },
+    { "lines that end in LF", BYTES("GET /subjects HTTP/1.1\nHost: x\nAccept: */*\n\n"), 0, 400 },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     int status = raw(cases[i].bytes.ptr, cases[i].bytes.len, answer, sizeof answer);
