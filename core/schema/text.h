@@ -14,7 +14,8 @@ csfle_status csfle__value_to_json(const csfle__schema *s, csfle__bytes in, unsig
                                   size_t *consumed, csfle_error *err);
 /**
  * Appends the encoding of JSON text @p json. Unions are taken wrapped ({"string": "x"}), or bare in the first branch
- * in declared order that fits; a missing field takes its default; unknown members, values that do not fit and
+ * in declared order that fits. An object of one member that is named like a branch is always a wrapper; bytes and fixed
+ * are never bare. A missing field takes its default; unknown members, members given twice, values that do not fit and
  * numbers out of range are CSFLE_E_DATUM naming the field (never its value).
  */
 csfle_status csfle__value_from_json(const csfle__schema *s, csfle__bytes json, csfle_buf *out, csfle_error *err);

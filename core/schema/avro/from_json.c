@@ -133,7 +133,7 @@ static bool fits_below(encoder *e, const csfle__avro_type *t, yyjson_val *v)
   e->budget--;
   if (u) {
     const csfle__avro_type *w = wrapped(u, &in);
-    if (w && fits(e, w, in)) return true;
+    if (w) return fits(e, w, in);
   }
   for (size_t b = 0; b < n; b++) {
     const csfle__avro_type *c = list[b];
@@ -183,25 +183,23 @@ static bool fits(encoder *e, const csfle__avro_type *t, yyjson_val *v)
 /* The branch of a value and, when wrapped, the value inside. NULL: none, or the budget is spent. */
 static const csfle__avro_type *choose(encoder *e, const csfle__avro_type *u, yyjson_val **v, bool def)
 {
+  yyjson_val             *in = *v;
   size_t                  candidates = 0;
-  const csfle__avro_type *only = NULL;
+  const csfle__avro_type *only = NULL, *w;
   if (def) {
     for (size_t b = 0; b < u->count; b++) {
       if (csfle__avro_default_fits(u->branches[b], *v, &e->budget)) return u->branches[b];
     }
     return NULL;
   }
+  /* what reads as a wrapper is one, whatever else it might be: the branch must not depend on what is inside */
+  if ((w = wrapped(u, &in))) return *v = in, w;
   for (size_t b = 0; b < u->count; b++) {
     if (!looks_like(u, u->branches[b], *v)) continue;
     if (!yyjson_is_ctn(*v)) return u->branches[b];
     candidates++, only = u->branches[b];
   }
-  yyjson_val             *in = *v;
-  const csfle__avro_type *w = wrapped(u, &in);
-  /* with one way to read it the error, if any, is that of the value inside */
-  if (w && candidates == 0) return *v = in, w;
-  if (!w && candidates <= 1) return only;
-  if (w && fits(e, w, in)) return *v = in, w;
+  if (candidates <= 1) return only; /* the error, if any, is then that of the value inside */
   for (size_t b = 0; b < u->count; b++) {
     if (looks_like(u, u->branches[b], *v) && fits(e, u->branches[b], *v)) return u->branches[b];
   }
