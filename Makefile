@@ -2,12 +2,14 @@
 # What is missing on the machine is installed first (Debian 12 or 13, as root; otherwise it says what to run).
 PREFIX ?= /usr/local
 RELEASE := build/release
+# one moving line on a terminal, nothing but errors elsewhere
+NINJA := ninja -C $(RELEASE) $(shell test -t 2 || echo --quiet)
 TOOLS := $(patsubst tools/%/main.c,tool_%,$(wildcard tools/*/main.c))
 
 .PHONY: all deps configure demo check bench install clean help
 
 all: configure
-	@ninja -C $(RELEASE) csfle csfle-registry $(TOOLS)
+	@$(NINJA) csfle csfle-registry $(TOOLS)
 
 deps:
 	@scripts/install-deps build
@@ -25,7 +27,7 @@ check:
 	@tests/run
 
 bench: configure
-	@ninja -C $(RELEASE) >/dev/null
+	@$(NINJA)
 	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; exit $$rc
 
 install: all

@@ -57,23 +57,41 @@ def free_ports(count):
             s.close()
 
 
-def brokers_known(port, timeout=2.0):
-    """How many brokers the one at `port` names in its answer to a Metadata request (version 1, no topics)."""
-    client = b"csfle-tests"
-    body = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
-    with socket.create_connection(("127.0.0.1", port), timeout) as s:
-        s.settimeout(timeout)
+def metadata(port, topics=(), timeout=5.0):
+    """(brokers, topics without an error) in the answer to a Metadata request, version 1. A topic that is asked for is made if need be."""
+    def text(t):
+        return struct.pack(">h", len(t)) + t.encode()
+    body = struct.pack(">hhi", 3, 1, 1) + text("csfle-tests") + struct.pack(">i", len(topics)) + b"".join(text(t) for t in topics)
+    with socket.create_connection(("127.0.0.1", port), timeout) as s, s.makefile("rb") as answer:
         s.sendall(struct.pack(">i", len(body)) + body)
-        answer = b""
-        while len(answer) < 12:
-            piece = s.recv(4096)
-            if not piece:
+
+        def take(form):
+            data = answer.read(struct.calcsize(form))
+            if len(data) < struct.calcsize(form):
                 raise OSError("connection closed")
-            answer += piece
-    size, correlation, brokers = struct.unpack(">iii", answer[:12])
-    if correlation != 1:
-        raise OSError("not an answer to this request")
-    return brokers
+            return struct.unpack(form, data)[0]
+
+        def skip_text():
+            answer.read(max(take(">h"), 0))
+
+        take(">i"), take(">i")  # size, correlation id
+        brokers = take(">i")
+        for _ in range(brokers):
+            take(">i"), skip_text(), take(">i"), skip_text()
+        take(">i")  # controller
+        ready = 0
+        for _ in range(take(">i")):
+            good = take(">h") == 0
+            skip_text()
+            take(">b")
+            for _ in range(take(">i")):
+                good = take(">h") == 0 and good
+                take(">i"), take(">i")
+                for _ in range(2):  # replicas, those in sync
+                    for _ in range(take(">i")):
+                        take(">i")
+            ready += good
+        return brokers, ready
 
 
 class Kafka:
@@ -116,7 +134,7 @@ class Kafka:
             if self.process.poll() is not None:
                 return False  # most likely a port that somebody took in between
             try:
-                if brokers_known(port) > 0:
+                if metadata(port)[0] > 0:
                     self.address = f"127.0.0.1:{port}"
                     return True
             except OSError:
@@ -124,6 +142,14 @@ class Kafka:
             time.sleep(0.1)
         self.stop()
         raise KafkaError(f"Kafka gave no metadata within {timeout} s:\n" + self.log_tail())
+
+    def make_topic(self, name, timeout=30):
+        """Makes a topic of one partition and waits until it has a leader."""
+        end = time.monotonic() + timeout
+        while metadata(int(self.address.split(":")[1]), [name])[1] == 0:
+            if time.monotonic() > end:
+                raise KafkaError(f"topic '{name}' has no leader after {timeout} s:\n" + self.log_tail())
+            time.sleep(0.05)
 
     def log_tail(self, lines=15):
         try:
