@@ -26,6 +26,32 @@ csfle_status csfle__hkdf_sha256(csfle__bytes input, csfle__secret *out, csfle_er
   return csfle__fail(err, CSFLE_E_INTERNAL, "OpenSSL could not derive a key with HKDF-SHA256");
 }
 
+csfle_status csfle__sha256(csfle__bytes in, uint8_t out[32], csfle_error *err)
+{
+  if (EVP_Digest(in.len ? (const void *)in.ptr : "", in.len, out, NULL, EVP_sha256(), NULL) == 1) return CSFLE_OK;
+  return csfle__fail(err, CSFLE_E_INTERNAL, "OpenSSL failed in SHA-256");
+}
+
+static csfle_status hmac(const char *digest, csfle__bytes key, csfle__bytes in, uint8_t *out, size_t size, csfle_error *err)
+{
+  size_t n = 0;
+  if (EVP_Q_mac(NULL, "HMAC", NULL, digest, NULL, key.len ? (const void *)key.ptr : "", key.len, in.len ? in.ptr : (const uint8_t *)"", in.len, out, size,
+                &n) && n == size)
+    return CSFLE_OK;
+  csfle__wipe(out, size);
+  return csfle__fail(err, CSFLE_E_INTERNAL, "OpenSSL failed in HMAC-%s", digest);
+}
+
+csfle_status csfle__hmac_sha256(csfle__bytes key, csfle__bytes in, uint8_t out[32], csfle_error *err)
+{
+  return hmac("SHA256", key, in, out, 32, err);
+}
+
+csfle_status csfle__hmac_sha1(csfle__bytes key, csfle__bytes in, uint8_t out[20], csfle_error *err)
+{
+  return hmac("SHA1", key, in, out, 20, err);
+}
+
 struct csfle__md5 {
   EVP_MD_CTX *ctx;
 };

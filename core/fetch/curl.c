@@ -2,10 +2,14 @@
 #include "core/base/alloc.h"
 #include "core/fetch/exchange.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define IDLE_MAX        16
@@ -29,9 +33,81 @@ struct csfle__curl {
 };
 
 typedef struct transfer {
-  csfle_buf   headers, body;
-  const char *failure; /* why a callback stopped the transfer */
+  csfle_buf    headers, body;
+  const char  *failure; /* why a callback stopped the transfer */
+  csfle__curl *curl;
+  unsigned     addresses; /* what may be connected to; 0: anything */
 } transfer;
+
+/* ---- which addresses [AB-8] */
+
+/* Whether this is where a proxy of the operator's listens: its address is no business of the request's. */
+static bool is_proxy(const char *proxy, const char *ip, unsigned port)
+{
+  CURLU *u = proxy && *proxy ? curl_url() : NULL;
+  char  *host = NULL, *number = NULL;
+  bool   same = u && curl_url_set(u, CURLUPART_URL, proxy, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+  if (same) {
+    /* without a port curl takes 1080 for a proxy, 443 for one that speaks TLS */
+    bool has_port = curl_url_get(u, CURLUPART_PORT, &number, 0) == CURLUE_OK;
+    same = has_port ? (unsigned)atoi(number) == port : port == 1080 || port == 443;
+    uint8_t raw[16];
+    size_t  n = strlen(host);
+    if (n > 2 && host[0] == '[') host[n - 1] = 0;
+    const char *plain = host[0] == '[' ? host + 1 : host;
+    if (inet_pton(AF_INET, plain, raw) == 1 || inet_pton(AF_INET6, plain, raw) == 1) same = same && strcmp(plain, ip) == 0;
+  }
+  curl_free(host), curl_free(number);
+  curl_url_cleanup(u);
+  return same;
+}
+
+static bool through_proxy(const csfle__curl *c, const char *ip, unsigned port)
+{
+  /* http_proxy in capitals is not read by curl: a CGI program would get it from the peer */
+  static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+  if (c->proxy) return is_proxy(c->proxy, ip, port);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (is_proxy(getenv(names[i]), ip, port)) return true;
+  return false;
+}
+
+static bool may_connect(transfer *t, int family, const void *raw, unsigned port)
+{
+  char     ip[INET6_ADDRSTRLEN] = "";
+  unsigned kind = family == AF_INET ? csfle__address_v4(raw) : family == AF_INET6 ? csfle__address_v6(raw) : CSFLE__ADDRESS_GROUP;
+#ifdef CSFLE_BREAK_EGRESS_UNCHECKED
+  return true;
+#endif
+  if (!t->addresses || t->addresses & kind) return true;
+  if (inet_ntop(family, raw, ip, sizeof ip) && through_proxy(t->curl, ip, port)) return true;
+  t->failure = CSFLE__REFUSED_ADDRESS;
+  return false;
+}
+
+static curl_socket_t on_socket(void *opaque, curlsocktype purpose, struct curl_sockaddr *a)
+{
+  const struct sockaddr_in  *v4 = (const void *)&a->addr;
+  const struct sockaddr_in6 *v6 = (const void *)&a->addr;
+  bool                       four = a->family == AF_INET;
+  if (purpose != CURLSOCKTYPE_IPCXN ||
+      !may_connect(opaque, a->family, four ? (const void *)&v4->sin_addr : (const void *)&v6->sin6_addr, ntohs(four ? v4->sin_port : v6->sin6_port)))
+    return CURL_SOCKET_BAD;
+  return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* A connection that an earlier request has left open is looked at as well. */
+static int on_connection(void *opaque, char *ip, char *local_ip, int port, int local_port)
+{
+  uint8_t raw[16];
+  int     family = strchr(ip, ':') ? AF_INET6 : AF_INET;
+  (void)local_ip, (void)local_port;
+  if (inet_pton(family, ip, raw) != 1) raw[0] = 0, family = AF_UNSPEC;
+  return may_connect(opaque, family, raw, (unsigned)port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+#endif
 
 static size_t on_body(char *ptr, size_t size, size_t count, void *opaque)
 {
@@ -201,13 +277,25 @@ static CURLcode set_up(csfle__curl *c, CURL *h, const csfle_exchange *x, struct 
   SET(CURLOPT_WRITEDATA, t);
   SET(CURLOPT_HEADERFUNCTION, on_header);
   SET(CURLOPT_HEADERDATA, t);
+  if (t->addresses) {
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    SET(CURLOPT_OPENSOCKETDATA, t);
+#if LIBCURL_VERSION_NUM >= 0x075000
+    SET(CURLOPT_PREREQFUNCTION, on_connection);
+    SET(CURLOPT_PREREQDATA, t);
+#else
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+#endif
+    /* addresses of this machine and this link mean nothing to a proxy */
+    if (!(t->addresses & CSFLE__ADDRESS_OTHER)) SET(CURLOPT_NOPROXY, "*");
+  }
   return code;
 }
 
 static void start(void *opaque, csfle_exchange *x)
 {
   csfle__curl       *c = opaque;
-  transfer           t = { .failure = NULL };
+  transfer           t = { .curl = c, .addresses = x->request->addresses };
   struct curl_slist *list = NULL;
   char               why[128];
   size_t             n;

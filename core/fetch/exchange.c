@@ -51,6 +51,7 @@ void csfle__io_reset(csfle__io *io)
   io->request.method = io->request.purpose = NULL;
   io->request.has_body = false;
   io->request.timeout_ms = 0;
+  io->request.addresses = 0;
   reply_reset(&io->reply);
   csfle__secret_wipe(&io->need_value);
   io->need_found = false;
@@ -169,6 +170,7 @@ void csfle__send(const csfle_transport *t, csfle__io *io)
 csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err)
 {
   if (strcmp(r->failure, out_of_memory) == 0) return csfle__nomem(err);
+  if (strcmp(r->failure, CSFLE__REFUSED_ADDRESS) == 0) return csfle__fail(err, CSFLE_E_POLICY, "%s", r->failure);
   return csfle__fail(err, strcmp(r->failure, "timed out") == 0 ? CSFLE_E_TIMEOUT : CSFLE_E_UNAVAILABLE, "%s",
                      r->failure[0] ? r->failure : "no reply");
 }

@@ -25,7 +25,21 @@ typedef struct csfle__request {
   csfle_buf   url, headers, body; /**< headers: "Name: value\r\n" lines */
   bool        has_body;
   uint32_t    timeout_ms; /**< of the whole exchange; 0: the transport's default */
+  unsigned    addresses;  /**< which addresses may be connected to: bits of CSFLE__ADDRESS_*; 0: any [AB-8] */
 } csfle__request;
+
+/** Kinds of addresses. A v6 address that carries a v4 one (mapped, compatible, NAT64, 6to4) is what that one is. */
+enum {
+  CSFLE__ADDRESS_OTHER = 1,      /**< all the rest, private networks included: vendors have endpoints there */
+  CSFLE__ADDRESS_LOOPBACK = 2,   /**< also 0.0.0.0/8 and :: */
+  CSFLE__ADDRESS_LINK_LOCAL = 4, /**< also the metadata addresses fd00:ec2::/32 and 100.100.100.200 */
+  CSFLE__ADDRESS_GROUP = 8       /**< multicast, broadcast: never to be allowed */
+};
+/** Kind of a v4 address in network order; of a v6 address. */
+unsigned csfle__address_v4(const uint8_t ip[4]);
+unsigned csfle__address_v6(const uint8_t ip[16]);
+/** csfle__reply.failure when the connected address was not among those allowed. csfle__reply_failed: CSFLE_E_POLICY. */
+#define CSFLE__REFUSED_ADDRESS "the address of the host is not allowed"
 
 typedef struct csfle__reply {
   int       status;   /**< HTTP status; 0: no reply, failure says why */

@@ -12,6 +12,9 @@ static const csfle__kms_driver *const drivers[] = {
 #undef CSFLE_KMS_DRIVER
 };
 
+const char *csfle__kms_prop(const csfle__kms_props *p, const char *name) { return p && p->get ? p->get(p->opaque, name) : NULL; }
+const char *csfle__kms_own_prop(const csfle__kms_props *p, const char *name) { return p && p->own ? p->own(p->opaque, name) : NULL; }
+
 const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type)
 {
   for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
@@ -46,6 +49,8 @@ void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in)
 
 void csfle__kms_call_free(csfle__kms_call *c)
 {
+  if (c->work) c->free_work(c->work);
+  c->work = NULL;
   csfle__secret_wipe(&c->out);
   csfle__io_free(&c->io);
 }
@@ -60,6 +65,7 @@ csfle_status csfle__kms_run(csfle__kms *k, csfle__kms_call *call, const csfle_tr
   if (!err) err = &own;
   for (;;) {
     call->now_ms = c->wall_ms(c->opaque);
+    call->mono_ms = c->monotonic_ms(c->opaque);
     switch (csfle__kms_step(k, call, err)) {
     case CSFLE__SEND: csfle__send(t, &call->io); break;
     case CSFLE__WAIT: csfle__answer_wait(c, &call->io); break;

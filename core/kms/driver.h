@@ -9,9 +9,17 @@
 
 /** Driver properties: name to value, NULL when unset ("secret"). The value is borrowed for the call. */
 typedef struct csfle__kms_props {
-  const char *(*get)(void *opaque, const char *name);
+  const char *(*get)(void *opaque, const char *name); /**< whoever set it: the operator, or as far as allowed the registry */
   void *opaque;
+  /**
+   * What the operator alone has set, never the registry: csfle.allow.kms.hosts, and endpoints that are trusted because
+   * the operator named them. NULL: nothing, so that only the defaults of hosts.h are allowed.
+   */
+  const char *(*own)(void *opaque, const char *name);
 } csfle__kms_props;
+/** The property, NULL when unset or @p p is NULL. */
+const char *csfle__kms_prop(const csfle__kms_props *p, const char *name);
+const char *csfle__kms_own_prop(const csfle__kms_props *p, const char *name);
 
 typedef struct csfle__kms csfle__kms; /**< one open key; the driver's own struct begins with struct csfle__kms */
 
@@ -23,6 +31,9 @@ typedef struct csfle__kms_call {
   csfle__io     io;
   int           state; /**< the driver's, 0 at first */
   int64_t       now_ms; /**< wall clock, set by the caller before each step */
+  int64_t       mono_ms; /**< monotonic clock, likewise: what io.wait_until_ms counts from */
+  void         *work;    /**< the driver's own, freed by free_work in csfle__kms_call_free */
+  void        (*free_work)(void *work);
 } csfle__kms_call;
 void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in);
 void csfle__kms_call_free(csfle__kms_call *c);

@@ -1,0 +1,112 @@
+/**
+ * What the HTTP drivers share: building a request, reading a reply, the vendor's words in an error, and when to try
+ * again. Machines are written straight on:
+ *
+ *     static csfle__next step(..., work *w, csfle__kms_call *call, csfle_error *err) {
+ *       CSFLE__KMS_BEGIN(w);                         // w->line is 0 at first; what lives over a stop is in *w
+ *       ...
+ *       w->tries = 0;
+ *     again:
+ *       rc = build(...);                             // csfle__http_start, _url, _header, _body, csfle__hosts_check
+ *       CSFLE__KMS_STOP(w, CSFLE__SEND);
+ *       if (!ok(&call->io.reply)) {
+ *         csfle__http_words words = csfle__http_vendor(&call->io.reply);
+ *         if (csfle__http_again(call, &w->tries, transient)) { CSFLE__KMS_STOP(w, CSFLE__WAIT); goto again; }
+ *         csfle__http_fail(&about, &call->io.reply, &words, err);
+ *         return CSFLE__FAIL;
+ *       }
+ *       CSFLE__KMS_END;
+ *     }
+ */
+#ifndef CSFLE_KMS_HTTP_H
+#define CSFLE_KMS_HTTP_H
+
+#include "core/base/json.h"
+#include "core/kms/hosts.h"
+
+#define CSFLE__KMS_BEGIN(m) \
+  switch ((m)->line) {      \
+  case 0:
+#define CSFLE__KMS_END \
+  default: break; }
+/** Returns @p what to the one who steps, goes on here. */
+#define CSFLE__KMS_STOP(m, what) \
+  do {                           \
+    (m)->line = __LINE__;        \
+    return (what);               \
+  case __LINE__:;                \
+  } while (0)
+/** Asks for the file or variable @p name (borrowed until answered); io->need_value and need_found afterwards. */
+#define CSFLE__KMS_NEED(m, io, kind, name)     \
+  do {                                         \
+    csfle__io_reset(io);                       \
+    (io)->need_kind = (kind);                  \
+    (io)->need_name = (name);                  \
+    CSFLE__KMS_STOP(m, CSFLE__NEED);           \
+  } while (0)
+
+/* ---- requests */
+
+/** Empties io and begins a request. @p method static. */
+void csfle__http_start(csfle__io *io, const char *method, uint32_t timeout_ms);
+/** Appends "Name: value\r\n". CSFLE_E_CONFIG when @p value has a control character in it. */
+csfle_status csfle__http_header(csfle__io *io, const char *name, csfle__bytes value, csfle_error *err);
+/** Appends with all but A-Z a-z 0-9 - _ . ~ percent-encoded (RFC 3986). */
+csfle_status csfle__http_encode(csfle_buf *b, csfle__bytes text, csfle_error *err);
+/** Appends "name=value" encoded, with '&' before it unless @p b is empty or ends with '?'. */
+csfle_status csfle__http_form(csfle_buf *b, const char *name, csfle__bytes value, csfle_error *err);
+/** Appends base64 of @p in. */
+csfle_status csfle__http_base64(csfle_buf *b, csfle__bytes in, csfle_error *err);
+/** base64 with or without padding into *out. False, *out empty: it is empty or not base64. rc is NOMEM in *rc. */
+bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *rc);
+
+/* ---- replies */
+
+/** What the vendor says went wrong; texts are cut, control characters are blanks. */
+typedef struct csfle__http_words {
+  char code[96];     /**< "AccessDeniedException", "" unknown */
+  char message[200];
+} csfle__http_words;
+/**
+ * Reads the usual JSON shapes ({"__type"|"code"|"Code"|"status", "message"|"Message"|"error_description"}, the same
+ * below "error", {"errors":["..."]}) and XML (<Code>, <Message>). A prefix up to '#' and a suffix from ':' of a code are
+ * dropped. Never fails: what is neither has no words. Give it no reply that may hold a secret.
+ */
+csfle__http_words csfle__http_vendor(const csfle__reply *r);
+/** Text between <name> and </name>, trimmed and not unescaped; {NULL,0} when absent. */
+csfle__bytes csfle__xml_text(csfle__bytes xml, const char *name);
+
+/** A reply that is worth another try whatever the vendor: none (unless refused), 408, 429, 500, 502, 503, 504. */
+bool csfle__http_transient(const csfle__reply *r);
+/**
+ * Whether to try again: @p transient and fewer than 3 tries so far. Counts *tries and sets io.wait_until_ms: Retry-After
+ * (seconds or date) if there is one, else full jitter over 100 ms doubled a try. A Retry-After beyond 30 s is no wait
+ * inside a call: false. Reads call->mono_ms, now_ms. [ENC-99]
+ */
+bool csfle__http_again(csfle__kms_call *call, unsigned *tries, bool transient);
+
+/** What was being done, for errors. */
+typedef struct csfle__http_about {
+  const char  *kms;       /**< "aws-kms" */
+  csfle__bytes key_id;
+  const char  *operation; /**< "Decrypt", "AssumeRole" */
+} csfle__http_about;
+/**
+ * "aws-kms key 'arn:...': Decrypt: HTTP 400 AccessDeniedException: not authorized". Code: 401 UNAUTHENTICATED, 403
+ * FORBIDDEN, 429 THROTTLED, other transient UNAVAILABLE or TIMEOUT, a refused address POLICY, else DECRYPT; err->http and
+ * retry_after_ms are set. The driver may change err->code to what it knows better.
+ */
+csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err);
+/** The same beginning, for failures of other kinds: "aws-kms key '...': Decrypt: <text>". */
+csfle_status csfle__http_failf(const csfle__http_about *a, csfle_status code, csfle_error *err, const char *fmt, ...) CSFLE__PRINTF(4, 5);
+
+/* ---- time */
+
+/** ISO 8601 UTC "2026-11-22T00:55:13Z", fraction allowed; false when it is none. Milliseconds since 1970. */
+bool csfle__time_iso(csfle__bytes text, int64_t *ms);
+/** RFC 9110 date "Sun, 06 Nov 1994 08:49:37 GMT". */
+bool csfle__time_http(csfle__bytes text, int64_t *ms);
+/** With strftime(3). @p size of @p out. */
+void csfle__time_format(char *out, size_t size, const char *format, int64_t ms);
+
+#endif
