@@ -541,8 +541,8 @@ def signals(w):
     got = [json.loads(reader.stdout.readline()) for _ in range(3)]  # they arrive although standard input of produce is still open
     same(by_id(got), list(map(customer, range(3))))
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=30)
-    if child.returncode != 0 or b"3 records, 3 sent, 0 failed" not in err:
+    err = child.stderr.read()
+    if child.wait(30) != 0 or b"3 records, 3 sent, 0 failed" not in err:
         raise programs.Failed(f"produce: {child.returncode} {err}")
     child = subprocess.Popen([TOOL, "produce", *w.kafka(topic), "/dev/stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              env=environ, cwd=w.folder, preexec_fn=programs.die_with_parent)
@@ -550,8 +550,8 @@ def signals(w):
     child.stdin.flush()
     same(json.loads(reader.stdout.readline()), customer(7))
     child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=30)
-    if child.returncode != 1 or b"1 records, 1 sent, 0 failed" not in err:
+    err = child.stderr.read()  # its input stays open until it has ended: an end of the file would be an end
+    if child.wait(30) != 1 or b"1 records, 1 sent, 0 failed" not in err:
         raise programs.Failed(f"a file that was not read to its end: {child.returncode} {err}")
     reader.send_signal(signal.SIGTERM)
     reader.communicate(timeout=30)
