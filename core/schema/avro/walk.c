@@ -61,14 +61,13 @@ csfle_status csfle__avro_walk(const csfle__plan *base, csfle__bytes in, csfle__w
 {
   const avro_plan *p = (const avro_plan *)(const void *)base;
   const avro_op   *o = p->ops;
-  const uint8_t   *at = in.ptr, *end = in.ptr + in.len, *mark = at, *q;
+  const uint8_t   *at = in.len ? in.ptr : (const uint8_t *)"", *end = at + in.len, *mark = at, *q;
   size_t           depth = 0, empties = 0;
   const char      *why = NULL;
   int64_t          v;
 
   w->count = 0, w->consumed = 0;
   if (p->raw) return w->consumed = in.len, CSFLE_OK;
-  if (!in.len) at = end = mark = (const uint8_t *)"";
 
 #define OFFSET       ((size_t)(at - (end - in.len)))
 #define REFUSE(text) do { why = (text); goto refused; } while (0)
