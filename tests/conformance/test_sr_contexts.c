@@ -74,6 +74,11 @@ ITEM("SR-219", a_context_has_a_mode,
      { "DELETE /contexts/.c1/mode", NULL, OK("{'mode':'READONLY'}") },
      REGISTER("/subjects/:.c1:ro", "<B1>", "'version':1"))
 
+ITEM("SR-220", compatibility_is_asked_behind_a_context,
+     { "POST /contexts/.c1/compatibility/subjects/s/versions/latest", "{'schema':<A2>}", OK("{'is_compatible':true}") },
+     { "POST /contexts/.c1/compatibility/subjects/s/versions/9", "{'schema':<A2>}", NO(404, 40402, "Version 9 not found.") },
+     { "POST /compatibility/subjects/:.c1:s/versions/1", "{'schema':<A2>}", OK("{'is_compatible':true}") })
+
 #define TO_USER(subject) "'references':[{'name':'User','subject':'" subject "','version':1}]"
 
 ITEM("SR-221", an_unqualified_reference_stays_in_its_context,
