@@ -6,7 +6,7 @@ RELEASE := build/release
 NINJA := ninja -C $(RELEASE) $(shell test -t 2 || echo --quiet)
 TOOLS := $(patsubst tools/%/main.c,tool_%,$(wildcard tools/*/main.c))
 
-.PHONY: all deps configure demo check bench install clean help
+.PHONY: all deps configure demo check bench fuzz install clean help
 
 all: configure
 	@$(NINJA) csfle csfle-registry $(TOOLS)
@@ -30,6 +30,9 @@ bench: configure
 	@$(NINJA)
 	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; exit $$rc
 
+fuzz: deps
+	@scripts/fuzz --minutes $(or $(MINUTES),10) --report
+
 install: all
 	@cmake -S . -B $(RELEASE) -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null # csfle.pc holds the prefix
 	@DESTDIR="$(DESTDIR)" cmake --install $(RELEASE)
@@ -38,4 +41,4 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '1,2s/^# //p' Makefile; echo "targets: all demo check bench install clean; PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@sed -n '1,2s/^# //p' Makefile; echo "targets: all demo check bench fuzz install clean; MINUTES=$(or $(MINUTES),10) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
