@@ -9,6 +9,7 @@ static _Atomic(uint64_t) uids;
 static void destroy(csfle__shared *s)
 {
   csfle__contract *c = (csfle__contract *)s;
+  csfle__resolution_free(c->resolution);
   csfle__plan_free(c->plan);
   csfle__schema_free(c->schema);
   csfle__arena_free(&c->arena);
@@ -234,6 +235,25 @@ static void warn_of_idle_tags(const csfle__contract *c, const csfle__contract_op
   if (tags) csfle__log_line(o->rules.log, 4, "serde", "%.*s: fields carry tags, but no ENCRYPT rule is at work", CSFLE__FMT(info->subject));
 }
 
+/*
+ * What the caller says its native bytes are, or shall be: the registered layout, one that the bytes can be brought into,
+ * or an error of every call that has to. Only what cannot be worked out now is an error of the contract. [AB-1]
+ */
+static csfle_status check_layout(csfle__contract *c, const csfle__contract_options *o, csfle_error *err)
+{
+#ifndef CSFLE_BREAK_LAYOUT_UNCHECKED
+  const csfle__schema *theirs = o->caller_schema;
+  if (!theirs || (theirs->format == c->schema->format && theirs->format->same_layout(theirs, c->schema))) return CSFLE_OK;
+  bool write = c->direction == CSFLE__ON_WRITE;
+  c->layout = csfle__resolution_compile(&c->resolution, write ? theirs : c->schema, write ? c->schema : theirs, &c->layout_err);
+  if (c->layout == CSFLE_E_NOMEM) return csfle__nomem(err);
+  if (c->layout != CSFLE_OK) csfle__contract_where(c->registered, &c->layout_err);
+#else
+  (void)c, (void)o, (void)err;
+#endif
+  return CSFLE_OK;
+}
+
 csfle_status csfle__contract_make(csfle__contract **out, csfle__registered *r, csfle__direction d,
                                   const csfle__contract_options *o, csfle_error *err)
 {
@@ -249,19 +269,10 @@ csfle_status csfle__contract_make(csfle__contract **out, csfle__registered *r, c
     return rc;
   }
   warn_of_idle_tags(c, o);
-  if (o->caller_schema) {
-    const csfle__format *f = csfle__schema_format(c->schema);
-#ifndef CSFLE_BREAK_LAYOUT_UNCHECKED
-    /* asked twice: "no" is also what it says without memory, and a contract lives long */
-    if (csfle__schema_format(o->caller_schema) != f ||
-        (!f->same_layout(o->caller_schema, c->schema) && !f->same_layout(o->caller_schema, c->schema))) {
-      c->layout = csfle__fail(&c->layout_err, CSFLE_E_SCHEMA_MISMATCH,
-                              "the schema given for native bytes is laid out differently from the registered one (fields, types, order or branches)");
-      csfle__contract_where(r, &c->layout_err);
-    }
-#else
-    (void)f;
-#endif
+  rc = check_layout(c, o, err);
+  if (rc != CSFLE_OK) {
+    csfle__release(&c->shared);
+    return rc;
   }
   *out = c;
   return CSFLE_OK;

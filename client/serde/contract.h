@@ -12,6 +12,7 @@
 #include "client/rule/rule.h"
 #include "core/kms/driver.h"
 #include "core/schema/plan.h"
+#include "core/schema/resolve.h"
 #include "core/schema/text.h"
 
 typedef struct csfle__contract_rule {
@@ -36,7 +37,10 @@ typedef struct csfle__contract {
   uint64_t              encrypt_bits; /**< of rules that encrypt or decrypt */
   bool                  has_required;
   bool                  bare_bytes; /**< top-level Avro bytes: the payload has no length prefix [SERDE-18] */
-  csfle_status          layout;    /**< OK, or why the caller's schema does not fit (layout_err) [AB-1] */
+  /** Between the caller's schema and the registered one, in the direction of the contract; NULL: they are laid out alike,
+   *  or `layout` is not OK: the caller's schema does not fit (layout_err). [AB-1] */
+  csfle__resolution    *resolution;
+  csfle_status          layout;
   csfle_error           layout_err;
   uint8_t               guid[16];
 } csfle__contract;

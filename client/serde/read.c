@@ -1,6 +1,7 @@
 /* One Kafka payload back into a record. See serde.h. */
 #include "client/serde/serde.h"
 #include "client/wire/wire.h"
+#include "core/base/alloc.h"
 
 /* ---- which contract */
 
@@ -18,24 +19,38 @@ static csfle_status fetch_by(csfle_serde *s, csfle__schema_by by, const csfle__f
 
 static bool migrates(const csfle__registered *r) { return r->info->rule_set && r->info->rule_set->migration.count; }
 
-/* A reader schema is the latest version: the same layout reads as it is, anything else would need what is not there yet. */
-static csfle_status check_reader(csfle_serde *s, csfle__registered *writer, const csfle__use *reader, csfle_error *err)
+static void upgrade_destroy(csfle__shared *x)
 {
-  csfle__use  *w = NULL;
-  csfle_status rc;
-  if (writer->info->id == reader->contract->registered->info->id) return CSFLE_OK;
-  if (migrates(writer) || migrates(reader->contract->registered)) {
-    rc = csfle__fail(err, CSFLE_E_RULE, "migration rules are not supported yet (use.latest.version on a reader)");
-  } else {
-    rc = csfle__use_make(s, writer, CSFLE__ON_READ, &w, err);
-    if (rc != CSFLE_OK) return rc;
-    const csfle__format *f = csfle__schema_format(w->contract->schema);
-    if (f != csfle__schema_format(reader->contract->schema) || !f->same_layout(w->contract->schema, reader->contract->schema))
-      rc = csfle__fail(err, CSFLE_E_SCHEMA_MISMATCH, "schema id %d is laid out differently from the latest version; resolving one into the other is not supported yet",
-                       (int)writer->info->id);
+  csfle__upgrade *g = (csfle__upgrade *)x;
+  csfle__resolution_free(g->resolution);
+  if (g->writer) csfle__release(&g->writer->shared);
+  csfle__free(g);
+}
+
+/* The reader's schema is the latest version: records of another are brought into its layout, then its rules run. [SERDE-69] */
+static csfle_status make_upgrade(csfle_serde *s, csfle__registered *writer, csfle__use *reader, csfle_error *err)
+{
+  const csfle__contract *c = reader->contract;
+  csfle__use            *w = NULL;
+  csfle_status           rc = CSFLE_OK;
+  if (writer->info->id == c->registered->info->id) return CSFLE_OK;
+  csfle__upgrade *g = csfle__calloc(1, sizeof *g);
+  if (!g) return csfle__nomem(err);
+  csfle__shared_init(&g->shared, upgrade_destroy);
+  reader->upgrade = g;
+  if (migrates(writer) || migrates(c->registered)) rc = csfle__fail(err, CSFLE_E_RULE, "migration rules are not supported yet (use.latest.version on a reader)");
+  if (rc == CSFLE_OK) rc = csfle__use_make(s, writer, CSFLE__ON_READ, &w, err);
+  if (rc == CSFLE_OK) {
+    const csfle__schema *from = w->contract->schema;
+    g->writer = w->contract;
+    csfle__retain(&g->writer->shared);
+    if (from->format != c->schema->format || !from->format->same_layout(from, c->schema)) rc = csfle__resolution_compile(&g->resolution, from, c->schema, err);
+    if (rc == CSFLE_OK && w->contract->encrypt_bits && !c->encrypt_bits) /* [SERDE-156] */
+      csfle__log_line(&s->client->rc.world.log, 4, "serde", "%s: version %d has no ENCRYPT rule, version %d has one; its records stay encrypted", s->subject,
+                      (int)reader->version, (int)w->version);
     csfle__release(&w->shared);
   }
-  if (rc != CSFLE_OK) csfle__contract_where(reader->contract->registered, err);
+  if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) csfle__contract_where(c->registered, err);
   return rc;
 }
 
@@ -48,13 +63,16 @@ static csfle_status make_use(csfle_serde *s, const csfle__frame *f, csfle__use *
   if (rc == CSFLE_OK && s->use_latest) {
     rc = fetch_by(s, CSFLE__BY_LATEST, f, old != NULL, &latest, err);
     if (rc == CSFLE_OK) rc = csfle__use_make(s, latest, CSFLE__ON_READ, out, err);
-    if (rc == CSFLE_OK && (rc = check_reader(s, writer, *out, err)) != CSFLE_OK) csfle__release(&(*out)->shared);
+    if (rc == CSFLE_OK && (rc = make_upgrade(s, writer, *out, err)) != CSFLE_OK) csfle__release(&(*out)->shared);
     if (rc == CSFLE_OK) {
       (*out)->refresh_mono_ms = now + cl->latest_ttl_ms;
       (*out)->schema_id = writer->info->id, (*out)->version = writer->info->version;
     } else if (old && CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && now - old->fetched_mono_ms < cl->latest_ttl_ms + cl->max_stale_ms) {
       rc = csfle__use_over(old->contract, old->fetched_mono_ms, now + 5000, true, out, err);
-      if (rc == CSFLE_OK) (*out)->schema_id = old->schema_id, (*out)->version = old->version;
+      if (rc == CSFLE_OK) {
+        (*out)->schema_id = old->schema_id, (*out)->version = old->version;
+        if (((*out)->upgrade = old->upgrade)) csfle__retain(&old->upgrade->shared);
+      }
     }
   } else if (rc == CSFLE_OK) {
     rc = csfle__use_make(s, writer, CSFLE__ON_READ, out, err);
@@ -194,19 +212,42 @@ static csfle_status with_length(csfle__scratch *x, csfle__bytes payload, csfle__
   return CSFLE_OK;
 }
 
+csfle_status csfle__scratch_resolve(csfle__scratch *x, const csfle__resolution *r, csfle__bytes in, bool trailing, csfle_buf *to, csfle__bytes *out,
+                                    csfle_error *err)
+{
+  csfle__buf_clear(to);
+  csfle_status rc = csfle__resolve(r, in, &x->walk, to, err);
+  if (rc == CSFLE_OK && !trailing && x->walk.consumed != in.len) {
+    rc = csfle__fail(err, CSFLE_E_DATUM, "%zu bytes follow the value", in.len - x->walk.consumed);
+    if (err) err->offset = x->walk.consumed;
+  }
+  *out = csfle__buf_view(to);
+  return rc;
+}
+
+/* The record's bytes in the layout of the contract, still encrypted. */
+static csfle_status to_contract(csfle_serde *s, csfle__scratch *x, const csfle__use *u, csfle__bytes payload, csfle__bytes *out, csfle_error *err)
+{
+  const csfle__upgrade *g = u->upgrade;
+  csfle_status          rc = CSFLE_OK;
+  *out = payload;
+  if (g && g->writer ? g->writer->bare_bytes : u->contract->bare_bytes) rc = with_length(x, payload, out, err);
+  if (rc == CSFLE_OK && g && g->resolution) rc = csfle__scratch_resolve(x, g->resolution, *out, !s->fail_trailing, &x->resolved, out, err);
+  return rc;
+}
+
 static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__use *u, int form, csfle__bytes payload, csfle_buf *out,
                                 csfle_info *info, csfle_error *err)
 {
   const csfle__contract *c = u->contract;
-  csfle__bytes           native = payload, body;
+  csfle__bytes           native, body;
   uint64_t               failed = 0;
   uint32_t               flags = 0, opened = 0, passed = 0;
-  csfle_status           rc = CSFLE_OK;
-  if (form == CSFLE_NATIVE && c->layout != CSFLE_OK) {
+  if (c->layout != CSFLE_OK) {
     if (err) *err = c->layout_err, err->where[0] = 0;
     return c->layout;
   }
-  if (c->bare_bytes) rc = with_length(x, payload, &native, err);
+  csfle_status rc = to_contract(s, x, u, payload, &native, err);
   if (rc == CSFLE_OK) rc = csfle__plan_walk(c->plan, native, &x->walk, err);
   if (rc == CSFLE_OK && s->fail_trailing && x->walk.consumed != native.len) {
     rc = csfle__fail(err, CSFLE_E_DATUM, "%zu bytes follow the value", native.len - x->walk.consumed);
@@ -222,9 +263,16 @@ static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__
     if (l->rules & failed) passed++;
     else opened++;
   }
-  if (form == CSFLE_JSON) {
+  /* decrypted in the layout its rules are for, then as the caller wants it [SERDE-70]; `resolved` is free again once it is spliced */
+  const csfle__schema *schema = c->schema;
+  if (c->resolution) {
+    csfle_buf *to = body.ptr == x->resolved.ptr ? &x->native : &x->resolved;
+    rc = csfle__scratch_resolve(x, c->resolution, body, true, to, &body, err);
+  }
+  if (s->caller_schema) schema = s->caller_schema;
+  if (rc == CSFLE_OK && form == CSFLE_JSON) {
     csfle__buf_clear(&x->text);
-    rc = csfle__value_to_json(c->schema, body, s->text_flags, &x->text, NULL, err);
+    rc = csfle__value_to_json(schema, body, s->text_flags, &x->text, NULL, err);
     body = csfle__buf_view(&x->text);
   }
   if (rc == CSFLE_OK) rc = csfle__emit(out, CSFLE__NONE, body, err);

@@ -28,7 +28,7 @@ void csfle__scratch_free(csfle__scratch *x)
   csfle__free(x->saved);
   for (size_t i = 0; i < x->pass_cap; i++) csfle_buf_free(&x->pass[i]);
   csfle__free(x->pass);
-  csfle_buf_free(&x->native), csfle_buf_free(&x->tmp), csfle_buf_free(&x->spliced), csfle_buf_free(&x->text);
+  csfle_buf_free(&x->native), csfle_buf_free(&x->resolved), csfle_buf_free(&x->tmp), csfle_buf_free(&x->spliced), csfle_buf_free(&x->text);
   csfle__nonces_free(x->nonces);
   csfle__free(x);
 }
@@ -39,6 +39,7 @@ static csfle_status scratch_new(csfle__scratch **out, csfle_error *err)
   if (!x) return csfle__nomem(err);
   x->walk = (csfle__walk)CSFLE__WALK_INIT;
   csfle_buf_init(&x->native, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->resolved, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->tmp, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->spliced, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->text, 0, CSFLE_BUF_WIPE);

@@ -27,10 +27,18 @@ typedef struct csfle__slot {
   uint32_t       uncounted; /**< encryptions not yet added to key->track->uses */
 } csfle__slot;
 
+/** Records of another version, read with the contract of the latest: brought into its layout first, still encrypted. [SERDE-69] */
+typedef struct csfle__upgrade {
+  csfle__shared      shared;
+  csfle__contract   *writer;
+  csfle__resolution *resolution; /**< NULL: laid out alike */
+} csfle__upgrade;
+
 /** The contract in use, and how long. Shared, immutable. */
 typedef struct csfle__use {
   csfle__shared    shared;
   csfle__contract *contract;
+  csfle__upgrade  *upgrade; /**< NULL: the record's schema is the contract's */
   int64_t          fetched_mono_ms, refresh_mono_ms;
   bool             stale;
   int32_t          schema_id, version; /**< of the framing: when reading with a reader schema not the contract's */
@@ -44,7 +52,7 @@ typedef struct csfle__scratch {
   size_t                 repl_cap, saved_cap;
   csfle_buf             *pass;         /**< what each rule put out */
   size_t                 pass_cap;
-  csfle_buf              native, tmp, spliced, text; /**< plaintext may be in them: wiped */
+  csfle_buf              native, resolved, tmp, spliced, text; /**< plaintext may be in them: wiped */
   csfle__nonces         *nonces;
   csfle__slot            slots[CSFLE__SLOTS];
   unsigned               next_slot;
@@ -110,6 +118,9 @@ csfle_status csfle__scratch_splice(csfle__scratch *x, const csfle__plan *p, csfl
 /* open.c */
 /** A use over a fetched schema; takes nothing, the caller releases. */
 csfle_status csfle__use_make(csfle_serde *s, csfle__registered *r, csfle__direction d, csfle__use **out, csfle_error *err);
+/** Writes the value in the other layout; @p trailing bytes may follow it. The view is of @p out, which is cleared. */
+csfle_status csfle__scratch_resolve(csfle__scratch *x, const csfle__resolution *r, csfle__bytes in, bool trailing, csfle_buf *to, csfle__bytes *out,
+                                    csfle_error *err);
 csfle_status csfle__use_over(csfle__contract *c, int64_t fetched, int64_t refresh, bool stale, csfle__use **out, csfle_error *err);
 void csfle__info_fill(csfle_info *info, const csfle_serde *s, const csfle__use *u, uint32_t encrypted, uint32_t decrypted,
                       uint32_t passed, uint32_t flags);

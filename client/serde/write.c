@@ -312,7 +312,7 @@ static csfle_status to_native(csfle_serde *s, csfle__scratch *x, const csfle__co
       return c->layout;
     }
     *out = in;
-    return CSFLE_OK;
+    return c->resolution ? csfle__scratch_resolve(x, c->resolution, in, false, &x->resolved, out, err) : CSFLE_OK;
   }
   csfle__buf_clear(&x->native);
   csfle_status rc = csfle__value_from_json(c->schema, in, &x->native, err);

@@ -13,6 +13,7 @@ struct csfle__selection;
 struct csfle__walk;
 struct csfle__replacement;
 struct csfle__difference;
+struct csfle__resolution;
 
 /** Text of a resolved reference, children before parents (spec/schemas-and-compatibility.md 1.4). */
 typedef struct csfle__reference {
@@ -48,6 +49,10 @@ typedef struct csfle__format {
                          const struct csfle__replacement *r, csfle_buf *out, csfle_error *err);
   csfle_status (*to_json)(const csfle__schema *s, csfle__bytes in, unsigned flags, csfle_buf *out, size_t *consumed, csfle_error *err);
   csfle_status (*from_json)(const csfle__schema *s, csfle__bytes json, csfle_buf *out, csfle_error *err);
+  /* what resolve.h calls: see there */
+  csfle_status (*resolution_compile)(struct csfle__resolution **out, const csfle__schema *writer, const csfle__schema *reader, csfle_error *err);
+  void (*resolution_free)(struct csfle__resolution *r);
+  csfle_status (*resolve)(const struct csfle__resolution *r, csfle__bytes in, struct csfle__walk *w, csfle_buf *out, csfle_error *err);
   /* what compat.h calls: see csfle__schema_compare there */
   csfle_status (*compare)(const csfle__schema *reader, const csfle__schema *writer, bool *compatible,
                           csfle_status (*each)(void *opaque, const struct csfle__difference *d, csfle_error *err), void *opaque,

@@ -5,8 +5,9 @@
  * Layout [AB-1]: an encoder compiled from one schema produces bytes that a plan of the other may walk only if both are
  * built alike: kinds, order of fields, union branches and symbols, sizes. Names of fields and symbols have to be the
  * same too, although no byte depends on them: where the name at a place differs the encoder means other data there, and
- * its tags would be those of the wrong field. Names of types, docs, defaults, aliases, orders and properties do not
- * matter.
+ * its tags would be those of the wrong field. For the same reason records (enums, fixed)
+ * that are several in one union have to have the same names: two of like fields may have changed places. Other names of types, docs, defaults, aliases, orders and properties
+ * do not matter.
  */
 #include "core/schema/avro/avro.h"
 
@@ -98,7 +99,8 @@ static int fields(comparison *c, const csfle__avro_type *a, const csfle__avro_ty
 
 static int one(comparison *c, const csfle__avro_type *a, const csfle__avro_type *b)
 {
-  int same = 1;
+  size_t of_kind[AVRO_UNION + 1] = { 0 };
+  int    same = 1;
   if (csfle__avro_named(a->kind)) {
     pair key = { a, b };
     if (csfle__map_get(&c->seen, csfle__view(&key, sizeof key))) return 1;
@@ -118,7 +120,12 @@ static int one(comparison *c, const csfle__avro_type *a, const csfle__avro_type 
     for (size_t i = 0; i < a->count && same == 1; i++) same = csfle__eq(a->symbols[i], b->symbols[i]);
     return same;
   case AVRO_UNION:
-    for (size_t i = 0; i < a->count && same == 1; i++) same = also(c, a->branches[i], b->branches[i]);
+    for (size_t i = 0; i < a->count; i++) of_kind[a->branches[i]->kind]++;
+    for (size_t i = 0; i < a->count && same == 1; i++) {
+      const csfle__avro_type *x = a->branches[i], *y = b->branches[i];
+      if (c->mode == AVRO_SAME_LAYOUT && csfle__avro_named(x->kind) && of_kind[x->kind] > 1 && !csfle__eq(x->full, y->full)) same = 0;
+      else same = also(c, x, y);
+    }
     return same;
   case AVRO_ARRAY:
   case AVRO_MAP: return same == 1 ? also(c, a->item, b->item) : same;

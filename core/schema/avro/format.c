@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/schema/avro/compat.h"
+#include "core/schema/avro/resolve.h"
 
 static csfle__bytes record_name(const csfle__schema *s)
 {
@@ -107,6 +108,9 @@ const csfle__format        csfle__format_avro = {
   .splice = csfle__avro_splice,
   .to_json = csfle__avro_to_json,
   .from_json = csfle__avro_from_json,
+  .resolution_compile = csfle__avro_resolution_compile,
+  .resolution_free = csfle__avro_resolution_free,
+  .resolve = csfle__avro_resolve,
   .compare = csfle__avro_differences,
   .difference_line = csfle__avro_difference_line,
   .top_field = csfle__avro_top_field,

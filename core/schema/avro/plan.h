@@ -32,6 +32,14 @@ typedef struct avro_op {
   uint32_t code, a, b;
 } avro_op;
 
+/** A level of what runs over a value, in csfle__walk.stack: a walk and a resolution share the memory. */
+typedef struct avro_frame {
+  uint32_t       pc;     /* where to go on: behind the call; the body of the loop */
+  uint32_t       header; /* walk: 1 + index of the span of the block's header, 0 none; resolution: 1 a loop */
+  uint64_t       left;   /* items of the block still to come, the present one included */
+  const uint8_t *end;    /* where the block says it ends, NULL unsaid */
+} avro_frame;
+
 typedef struct avro_plan {
   csfle__plan   base;
   csfle__arena  arena;
@@ -39,7 +47,6 @@ typedef struct avro_plan {
   uint32_t     *targets; /* of unions */
   uint32_t     *fields;  /* of each instruction: index into names, for errors */
   csfle__bytes *names;   /* full names of fields; 0 is "" */
-  bool          raw;     /* top-level bytes: no length prefix [SERDE-18] */
 } avro_plan;
 
 /** Zigzag varint of up to 10 bytes at p; NULL when it ends late or past @p end. */

@@ -8,12 +8,7 @@
 
 #include <stdio.h>
 
-typedef struct frame {
-  uint32_t       pc;     /* where to go on: behind the call; the body of the loop */
-  uint32_t       header; /* 1 + index of the span of the block's header, 0 none */
-  uint64_t       left;   /* items of the block still to come, the present one included */
-  const uint8_t *end;    /* where the block says it ends, NULL unsaid */
-} frame;
+typedef avro_frame frame;
 
 static csfle_status bad(const avro_plan *p, const avro_op *o, size_t offset, csfle_error *err, const char *what)
 {
@@ -67,7 +62,6 @@ csfle_status csfle__avro_walk(const csfle__plan *base, csfle__bytes in, csfle__w
   int64_t          v;
 
   w->count = 0, w->consumed = 0;
-  if (p->raw) return w->consumed = in.len, CSFLE_OK;
 
 #define OFFSET       ((size_t)(at - (end - in.len)))
 #define REFUSE(text) do { why = (text); goto refused; } while (0)
