@@ -528,7 +528,6 @@ static csfle_status compile(compiler *c)
   }
   /* a root that is a record needs no call */
   if (c->p->ops[0].code == OP_CALL && c->p->ops[1].code == OP_END) c->p->ops[0].code = OP_JUMP;
-  c->p->raw = c->s->root->kind == AVRO_BYTES;
   return check_reach(c);
 }
 
