@@ -17,6 +17,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* The parser of 0.9.75 (Debian 12) cuts targets and values at a NUL; that of 1.0 (Debian 13) refuses them, and bare LF. */
+#define REGISTRY_MHD_CUTS_AT_NUL (MHD_VERSION < 0x00097700)
+
 #define HEADER_BYTES (32 * 1024)
 #define GZIP_FROM    1024
 
@@ -82,8 +85,10 @@ static void *on_target(void *opaque, const char *target, struct MHD_Connection *
   csfle_buf_init(&x->rq.body, x->http->options.max_body_bytes, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->reply.body, 0, 0);
   x->target = (const char *)csfle__arena_copy(&x->rq.arena, csfle__str(target)).ptr;
+#if REGISTRY_MHD_CUTS_AT_NUL
   /* the target ends where libmicrohttpd put a NUL over the blank before the version, unless it held a NUL itself */
   if (strncmp(target + strlen(target) + 1, "HTTP/", 5) != 0) x->bad = true;
+#endif
   return x;
 }
 
@@ -109,9 +114,11 @@ static enum MHD_Result on_header(void *opaque, enum MHD_ValueKind kind, const ch
 
   for (size_t i = 0; i < v.len; i++)
     if (v.ptr[i] == '\r' || v.ptr[i] == '\n' || v.ptr[i] == 0) x->bad = true;
+#if REGISTRY_MHD_CUTS_AT_NUL
   /* libmicrohttpd cuts a value at its first NUL and puts NULs over CR LF: only those may follow. A line that ends in a
      bare LF is refused with it. */
   if (value && value[value_len + 1] != 0) x->bad = true;
+#endif
   for (size_t i = 0; i < n.len; i++)
     if (n.ptr[i] <= ' ' || n.ptr[i] >= 0x7f) x->bad = true;
   switch (n.len) {
