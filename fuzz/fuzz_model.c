@@ -69,7 +69,8 @@ static void check_schema(yyjson_val *v)
   b.len = 0;
   MUST_OK(csfle__subject_put(&b, sub, err));
   sub2 = csfle__subject_parse(csfle__buf_view(&b));
-  MUST(csfle__eq(sub.context, sub2.context) && csfle__eq(sub.name, sub2.name));
+  if (!csfle__starts(sub.name, CSFLE__LIT(":"))) /* ":.::.c:s" is normalised to ":.c:s", another subject, as Java does */
+    MUST(csfle__eq(sub.context, sub2.context) && csfle__eq(sub.name, sub2.name));
   csfle__arena_free(&a);
   csfle_buf_free(&b);
   csfle__schema_info_free(s);

@@ -28,7 +28,9 @@ static void check_text(const csfle__schema *s, bool normalized, const csfle__ref
     MUST_OK(csfle__schema_parse(&again, CSFLE__NONE, csfle__buf_view(&one), refs, ref_count, flags, err));
     MUST_OK(normalized ? csfle__schema_format(again)->normalized(again, &two, err) : csfle__schema_format(again)->canonical(again, &two, err));
     MUST(csfle__eq(csfle__buf_view(&one), csfle__buf_view(&two)));
-    if (!normalized) MUST(csfle__schema_format(s)->equivalent(s, again) && csfle__schema_format(s)->same_layout(s, again));
+    MUST(csfle__schema_format(s)->same_layout(s, again));
+    /* as Java does, an alias in no namespace is written without the dot that says so: it is another one when read again */
+    if (!normalized && !memmem(one.ptr, one.len, "\"aliases\"", 9)) MUST(csfle__schema_format(s)->equivalent(s, again));
   } else {
     MUST(rc == CSFLE_E_SCHEMA); /* the text would be too deep */
   }
