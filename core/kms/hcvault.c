@@ -1,0 +1,319 @@
+/*
+ * hcvault [ENC 4.6]: encrypt and decrypt of the transit engine of HashiCorp Vault and OpenBao. The key id is the URL of
+ * the key, its whole mount path is honoured; a host of one's own is all there is, so csfle.allow.kms.hosts must name it.
+ * A token is used as it is; an AppRole logs in, again shortly before the lease ends and once after a 403. [ENC-96]
+ */
+#include "core/base/alloc.h"
+#include "core/kms/bearer.h"
+
+#define TIMEOUT_MS 30000
+#define MARGIN_MS  (60 * 1000)
+
+enum { TOKEN, NAMESPACE, ROLE, SECRET, SETTINGS };
+static const char *const properties[SETTINGS] = { "token.id", "namespace", "approle.role.id", "approle.secret.id" };
+static const char *const variables[SETTINGS] = { "VAULT_TOKEN", "VAULT_NAMESPACE", "VAULT_APPROLE_ROLE_ID", "VAULT_APPROLE_SECRET_ID" };
+
+/* TLS belongs to the transport, which is shared: what cannot be honoured is not ignored. Empty means the default trust. [ENC-100] */
+static const char *const tls_properties[] = { "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location",
+                                              "ssl.keystore.password", "ssl.truststore.location", NULL };
+static const char *const tls_variables[] = { "VAULT_CACERT", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_SSL_KEYSTORE_LOCATION",
+                                             "VAULT_SSL_KEYSTORE_PASSWORD", "VAULT_SSL_TRUSTSTORE_LOCATION", NULL };
+
+typedef struct hcvault {
+  csfle__kms    base;
+  csfle__hosts  hosts;
+  char         *key_id;            /* with its scheme */
+  csfle__bytes  root, mount, name; /* views: "https://host:8200", "team/a/transit", "cards" */
+  csfle__secret props[SETTINGS];
+  csfle__bearer session;
+} hcvault;
+
+/* ---- key ids */
+
+static bool segment_valid(csfle__bytes s)
+{
+  for (size_t i = 0; i < s.len; i++) {
+    uint8_t c = s.ptr[i];
+    bool    ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-_.~@:+!$&'()*,;=", c);
+    if (!ok || !c) return false;
+  }
+  return s.len && !csfle__eq_str(s, ".") && !csfle__eq_str(s, "..");
+}
+
+/* /{mount}/keys/{name}, the mount of one segment or more [ENC-95] */
+static bool parse_key_id(hcvault *h)
+{
+  csfle__url   u;
+  csfle__bytes path, last = CSFLE__NONE, before = CSFLE__NONE;
+  size_t       count = 0;
+  if (!csfle__url_parse(&u, csfle__str(h->key_id)) || !u.rest.len || u.rest.ptr[0] != '/') return false;
+  h->root = csfle__view(h->key_id, (size_t)(u.rest.ptr - (const uint8_t *)h->key_id));
+  path = csfle__from(u.rest, 1);
+  while (path.len && path.ptr[path.len - 1] == '/') path.len--;
+  for (csfle__bytes rest = path;; count++) {
+    const uint8_t *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
+    before = last;
+    last = csfle__view(rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len);
+    if (!segment_valid(last)) return false;
+    if (!slash) break;
+    rest = csfle__from(rest, last.len + 1);
+  }
+  if (count < 2 || !csfle__eq_str(before, "keys")) return false;
+  h->name = last;
+  h->mount = csfle__view(path.ptr, (size_t)(before.ptr - path.ptr) - 1);
+  return true;
+}
+
+static csfle_status refuse_tls(const char *name, csfle_error *err)
+{
+  return csfle__fail(err, CSFLE_E_CONFIG, "hcvault: '%s' is not supported: certificates are settings of the transport, which all KMS drivers share", name);
+}
+
+static void hcvault_close(csfle__kms *kms)
+{
+  hcvault *h = (hcvault *)kms;
+  for (size_t i = 0; i < SETTINGS; i++) csfle__secret_wipe(&h->props[i]);
+  csfle__bearer_free(&h->session);
+  csfle__hosts_close(&h->hosts);
+  csfle__free(h->key_id);
+  csfle__free(h);
+}
+
+static csfle_status hcvault_open(csfle__kms **out, const csfle__kms_props *props, csfle__bytes key_id, csfle_error *err)
+{
+  static const char *const none[] = { NULL };
+  hcvault                 *h = csfle__calloc(1, sizeof *h);
+  csfle_buf                text;
+  bool                     scheme = false;
+  if (!h) return csfle__nomem(err);
+  csfle__bearer_init(&h->session);
+  csfle_buf_init(&text, 0, 0);
+  for (size_t i = 0; i + 3 <= key_id.len; i++) scheme = scheme || memcmp(key_id.ptr + i, "://", 3) == 0;
+  csfle_status rc = csfle__buf_printf(&text, err, "%s%.*s", scheme ? "" : "https://", CSFLE__FMT(key_id));
+  if (rc == CSFLE_OK && !(h->key_id = csfle__dup(text.ptr, text.len))) rc = csfle__nomem(err);
+  if (rc == CSFLE_OK) rc = csfle__hosts_open(&h->hosts, props, none, err);
+  if (rc == CSFLE_OK && (strlen(h->key_id) != text.len || !parse_key_id(h)))
+    rc = csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: hcvault://%.*s: expected https://<host>[:<port>]/<mount>/keys/<name>",
+                     key_id.len > 120 ? 120 : (int)key_id.len, key_id.len ? (const char *)key_id.ptr : "");
+  csfle_buf_free(&text);
+  for (size_t i = 0; rc == CSFLE_OK && i < SETTINGS; i++) {
+    const char *v = csfle__kms_prop(props, properties[i]);
+    if (v && *v) rc = csfle__secret_copy(&h->props[i], csfle__str(v), err);
+  }
+  for (const char *const *n = tls_properties; rc == CSFLE_OK && *n; n++) {
+    const char *v = csfle__kms_prop(props, *n);
+    if (v && *v) rc = refuse_tls(*n, err);
+  }
+  if (rc != CSFLE_OK) hcvault_close(&h->base);
+  else *out = &h->base;
+  return rc;
+}
+
+/* ---- one call */
+
+typedef struct work {
+  int           line;
+  unsigned      tries;
+  size_t        i;
+  bool          renewed, cached;
+  csfle__secret set[SETTINGS], token;
+} work;
+
+static void free_work(void *p)
+{
+  work *w = p;
+  for (size_t i = 0; i < SETTINGS; i++) csfle__secret_wipe(&w->set[i]);
+  csfle__secret_wipe(&w->token);
+  csfle__free(w);
+}
+
+static bool approle(const work *w) { return w->set[ROLE].len && w->set[SECRET].len; }
+
+static csfle_status start(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err, const char *fmt, csfle__bytes a, csfle__bytes b)
+{
+  csfle__request *r = &call->io.request;
+  csfle__http_start(&call->io, "POST", TIMEOUT_MS);
+  r->has_body = true;
+  csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/v1/", CSFLE__FMT(h->root));
+  if (rc == CSFLE_OK) rc = b.len ? csfle__buf_printf(&r->url, err, "%.*s/%s/%.*s", CSFLE__FMT(a), fmt, CSFLE__FMT(b)) : csfle__buf_puts(&r->url, fmt, err);
+  if (rc == CSFLE_OK) rc = csfle__hosts_check(&h->hosts, CSFLE__HOST_KMS, r, err);
+  if (rc == CSFLE_OK && w->set[NAMESPACE].len) rc = csfle__http_header(&call->io, "X-Vault-Namespace", csfle__secret_view(&w->set[NAMESPACE]), err);
+  if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "X-Vault-Request", CSFLE__LIT("true"), err);
+  return rc == CSFLE_OK ? csfle__http_header(&call->io, "Content-Type", CSFLE__LIT("application/json"), err) : rc;
+}
+
+static csfle_status build_login(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err)
+{
+  csfle_buf   *b = &call->io.request.body;
+  csfle_status rc = start(h, w, call, err, "auth/approle/login", CSFLE__NONE, CSFLE__NONE);
+  if (rc == CSFLE_OK) rc = csfle__buf_puts(b, "{\"role_id\":", err);
+  if (rc == CSFLE_OK) rc = csfle__json_put_string(b, csfle__secret_view(&w->set[ROLE]), false, err);
+  if (rc == CSFLE_OK) rc = csfle__buf_puts(b, ",\"secret_id\":", err);
+  if (rc == CSFLE_OK) rc = csfle__json_put_string(b, csfle__secret_view(&w->set[SECRET]), false, err);
+  return rc == CSFLE_OK ? csfle__buf_putc(b, '}', err) : rc;
+}
+
+static csfle_status build(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err)
+{
+  csfle_buf   *b = &call->io.request.body;
+  csfle_status rc = start(h, w, call, err, call->unwrap ? "decrypt" : "encrypt", h->mount, h->name);
+  if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "X-Vault-Token", csfle__secret_view(&w->token), err);
+  if (rc == CSFLE_OK) rc = csfle__buf_puts(b, call->unwrap ? "{\"ciphertext\":\"" : "{\"plaintext\":\"", err);
+  if (rc == CSFLE_OK) rc = call->unwrap ? csfle__buf_put(b, call->in.ptr, call->in.len, err) : csfle__http_base64(b, call->in, err);
+  return rc == CSFLE_OK ? csfle__buf_puts(b, "\"}", err) : rc;
+}
+
+/* The lease of a login; seconds, 0 for ever. What is shorter than twice the margin is used for half its time. */
+static csfle_status take_login(hcvault *h, work *w, const csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
+{
+  yyjson_doc  *doc = NULL;
+  int64_t      lease = 0;
+  csfle_status rc = csfle__json_parse_secret(&doc, csfle__buf_view(&call->io.reply.body), err);
+  if (rc == CSFLE_E_NOMEM) return rc;
+  yyjson_val  *auth = csfle__json_member(doc ? yyjson_doc_get_root(doc) : NULL, "auth");
+  csfle__bytes token = csfle__json_member_text(auth, "client_token");
+  csfle__bearer_number(auth, "lease_duration", &lease);
+  if (lease < 0 || lease > INT32_MAX) lease = 0;
+  int64_t ms = lease * 1000, margin = ms < 2 * MARGIN_MS ? ms / 2 : MARGIN_MS;
+  if (!token.len) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no auth.client_token");
+  else {
+    rc = csfle__bearer_put(&h->session, token, ms ? call->now_ms + ms - margin : 0, err);
+    if (rc == CSFLE_OK) rc = csfle__secret_copy(&w->token, token, err);
+  }
+  yyjson_doc_free(doc);
+  return rc;
+}
+
+/* "vault:v1:" and base64: nothing that would have to be escaped */
+static bool is_wrapped(csfle__bytes c)
+{
+  for (size_t i = 0; i < c.len; i++)
+    if (c.ptr[i] <= ' ' || c.ptr[i] >= 0x7f || c.ptr[i] == '"' || c.ptr[i] == '\\') return false;
+  return csfle__starts(c, CSFLE__LIT("vault:v")) && c.len > 9;
+}
+
+static csfle_status take(csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
+{
+  yyjson_doc  *doc = NULL;
+  csfle_status rc = csfle__json_parse_secret(&doc, csfle__buf_view(&call->io.reply.body), err);
+  if (rc == CSFLE_E_NOMEM) return rc;
+  yyjson_val  *data = csfle__json_member(doc ? yyjson_doc_get_root(doc) : NULL, "data");
+  csfle__bytes text = csfle__json_member_text(data, call->unwrap ? "plaintext" : "ciphertext");
+  rc = CSFLE_OK;
+  if (!call->unwrap) {
+    /* the literal text is what is stored [ENC-97] */
+    rc = is_wrapped(text) ? csfle__secret_copy(&call->out, text, err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no data.ciphertext that begins with vault:v");
+  } else if (!csfle__http_unbase64(text, &call->out, &rc)) {
+    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no data.plaintext in base64");
+  }
+  yyjson_doc_free(doc);
+  return rc;
+}
+
+static bool transient(const csfle__reply *r) { return r->status == 412 || csfle__http_transient(r); }
+/* Vault 1.13 answers a wrong or used-up secret_id with 500, later ones with 400 */
+static bool bad_secret(const csfle__http_words *w) { return strstr(w->message, "invalid secret id") || strstr(w->message, "invalid role or secret"); }
+
+static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about, const csfle__http_words *w, bool login, csfle_error *err)
+{
+  int          status = call->io.reply.status;
+  csfle_status code = csfle__http_fail(about, call, w, err);
+  if (status && login && (status == 400 || status == 403 || bad_secret(w))) code = CSFLE_E_UNAUTHENTICATED;
+  else if (status == 412) code = CSFLE_E_UNAVAILABLE;
+  else if (status == 404 || (status == 400 && (strstr(w->message, "encryption key not found") || strstr(w->message, "disallowed by policy")))) code = CSFLE_E_KEY_GONE;
+  else if (status == 400 && strstr(w->message, "key derivation"))
+    /* a derived key needs a context with every call, and there is none to give */
+    code = csfle__http_failf(about, CSFLE_E_CONFIG, err, "keys with derived=true cannot be used: HTTP 400: %s", w->message);
+  if (err) {
+    err->code = code;
+    if (status) err->http = status;
+  }
+  csfle__io_reset(&call->io); /* the request has a token and key material in it */
+  return CSFLE__FAIL;
+}
+
+static csfle__next hcvault_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
+{
+  hcvault          *h = (hcvault *)kms;
+  work             *w = call->work;
+  csfle__io        *io = &call->io;
+  csfle__http_about about = { "hcvault", csfle__str(h->key_id), call->unwrap ? "decrypt" : "encrypt" };
+  csfle__http_about login_about = { "hcvault", csfle__str(h->key_id), "AppRole login" };
+  csfle__http_words words;
+
+  if (!w) {
+    w = call->work = csfle__calloc(1, sizeof *w);
+    call->free_work = free_work;
+    if (!w) {
+      csfle__nomem(err);
+      return CSFLE__FAIL;
+    }
+  }
+  CSFLE__KMS_BEGIN(w);
+  if (call->unwrap && !is_wrapped(call->in)) {
+    csfle__http_failf(&about, CSFLE_E_DECRYPT, err, "wrapped key material does not begin with vault:v");
+    return CSFLE__FAIL;
+  }
+  for (w->i = 0; w->i < SETTINGS; w->i++) {
+    if (h->props[w->i].len) {
+      if (csfle__secret_copy(&w->set[w->i], csfle__secret_view(&h->props[w->i]), err) != CSFLE_OK) return CSFLE__FAIL;
+      continue;
+    }
+    CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, variables[w->i]);
+    csfle__secret_move(&w->set[w->i], &io->need_value);
+  }
+  for (w->i = 0; tls_variables[w->i]; w->i++) {
+    CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, tls_variables[w->i]);
+    if (io->need_value.len) {
+      refuse_tls(tls_variables[w->i], err);
+      return CSFLE__FAIL;
+    }
+  }
+login:
+  if (approle(w)) {
+    if (csfle__bearer_get(&h->session, call->now_ms, 0, &w->token, &w->cached, err) != CSFLE_OK) return CSFLE__FAIL;
+    w->tries = 0;
+  login_again:
+    if (!w->cached) {
+      if (build_login(h, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
+      CSFLE__KMS_STOP(w, CSFLE__SEND);
+      if (io->reply.status != 200) {
+        words = csfle__http_vendor(&io->reply);
+        if (!csfle__http_again(call, &w->tries, transient(&io->reply) && !bad_secret(&words))) return give_up(call, &login_about, &words, true, err);
+        CSFLE__KMS_STOP(w, CSFLE__WAIT);
+        goto login_again;
+      }
+      if (take_login(h, w, call, &login_about, err) != CSFLE_OK) return CSFLE__FAIL;
+    }
+  } else if (!w->set[TOKEN].len) {
+    csfle__fail(err, CSFLE_E_CONFIG, "hcvault key '%.120s': no credentials: set token.id, or approle.role.id and approle.secret.id, or VAULT_TOKEN", h->key_id);
+    return CSFLE__FAIL;
+  } else if (csfle__secret_copy(&w->token, csfle__secret_view(&w->set[TOKEN]), err) != CSFLE_OK) {
+    return CSFLE__FAIL;
+  }
+  w->tries = 0;
+again:
+  if (build(h, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
+  CSFLE__KMS_STOP(w, CSFLE__SEND);
+  if (io->reply.status == 200) {
+    csfle_status rc = take(call, &about, err);
+    csfle__io_reset(io);
+    return rc == CSFLE_OK ? CSFLE__DONE : CSFLE__FAIL;
+  }
+  words = csfle__http_vendor(&io->reply);
+  if (io->reply.status == 403 && approle(w) && w->cached && !w->renewed) {
+    w->renewed = true;
+    csfle__bearer_drop(&h->session, csfle__secret_view(&w->token));
+    goto login;
+  }
+  if (csfle__http_again(call, &w->tries, transient(&io->reply))) {
+    CSFLE__KMS_STOP(w, CSFLE__WAIT);
+    goto again;
+  }
+  return give_up(call, &about, &words, false, err);
+  CSFLE__KMS_END;
+  csfle__fail(err, CSFLE_E_INTERNAL, "hcvault call stepped after its end");
+  return CSFLE__FAIL;
+}
+
+const csfle__kms_driver csfle__kms_driver_hcvault = { "hcvault", hcvault_open, hcvault_step, hcvault_close };
