@@ -354,6 +354,28 @@ fail:
   return NULL;
 }
 
+const csfle__config_executor *csfle__config_executor_find(const csfle_config *c, csfle__bytes type)
+{
+  for (size_t i = 0; i < c->executor_count; i++)
+    if (csfle__eq_nocase(type, csfle__str(c->executors[i].type))) return &c->executors[i];
+  return NULL;
+}
+
+csfle_status csfle__config_add_executor(csfle_config *c, const char *type, const struct csfle__executor_ops *ops, void *opaque, csfle_error *err)
+{
+  csfle__bytes t = csfle__str(type ? type : "");
+  if (!c || !ops || !t.len || t.len >= sizeof c->executors->type)
+    return csfle__fail(err, CSFLE_E_MISUSE, "an executor and a rule type of 1 to 63 characters are needed");
+  if (csfle__eq_nocase(t, CSFLE__LIT("ENCRYPT")) || csfle__eq_nocase(t, CSFLE__LIT("ENCRYPT_PAYLOAD")))
+    return csfle__fail(err, CSFLE_E_MISUSE, "rules of type %s are the library's own", type);
+  if (csfle__config_executor_find(c, t)) return csfle__fail(err, CSFLE_E_MISUSE, "rule type %s has an executor already", type);
+  if (c->executor_count == CSFLE__MAX_EXECUTORS) return csfle__fail(err, CSFLE_E_MISUSE, "more than %d executors", CSFLE__MAX_EXECUTORS);
+  csfle__config_executor *x = &c->executors[c->executor_count++];
+  memcpy(x->type, t.ptr, t.len + 1);
+  x->ops = ops, x->opaque = opaque;
+  return CSFLE_OK;
+}
+
 void csfle__config_set_clock(csfle_config *c, const csfle__clock *clock) { c->clock = *clock; }
 
 const char *csfle__config_given(const csfle_config *c, const char *name)

@@ -35,6 +35,14 @@ typedef struct csfle__config_entry {
   char *name, *value; /**< owned; value wiped when freed */
 } csfle__config_entry;
 
+/** A rule executor that the application brought. */
+typedef struct csfle__config_executor {
+  char                             type[64];
+  const struct csfle__executor_ops *ops;
+  void                             *opaque;
+} csfle__config_executor;
+#define CSFLE__MAX_EXECUTORS 16
+
 struct csfle_config {
   csfle__config_entry *at;
   size_t               count, cap;
@@ -42,6 +50,8 @@ struct csfle_config {
   csfle__log           log;
   csfle_transport      transport; /**< start NULL: libcurl */
   csfle__clock         clock;     /**< tests replace it */
+  csfle__config_executor executors[CSFLE__MAX_EXECUTORS];
+  size_t                 executor_count;
 };
 
 /** Deep copy; NULL: no memory. */
@@ -50,6 +60,14 @@ csfle_config *csfle__config_copy(const csfle_config *c);
 csfle_status csfle__config_put(csfle_config *c, const char *name, const char *value, bool serde, csfle_error *err);
 /** Replaces the clock of clients opened with @p c: for tests. */
 void csfle__config_set_clock(csfle_config *c, const csfle__clock *clock);
+
+/**
+ * Rules of @p type (compared without case) are run by @p ops (client/rule/executor.h; it and @p opaque must outlive every
+ * client of the config). CSFLE_E_MISUSE: no type, one given twice, one of the library's own, or too many.
+ */
+csfle_status csfle__config_add_executor(csfle_config *c, const char *type, const struct csfle__executor_ops *ops, void *opaque, csfle_error *err);
+/** NULL when there is none. */
+const csfle__config_executor *csfle__config_executor_find(const csfle_config *c, csfle__bytes type);
 
 /** Value set, or the default of the table; NULL for a name that matches a ".*" line and is not set. */
 const char *csfle__config_text(const csfle_config *c, const char *name);

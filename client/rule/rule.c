@@ -3,13 +3,14 @@
 
 #include <stdio.h>
 
-static csfle__executor find_executor(csfle__bytes type)
+static const csfle__executor_ops *find_executor(const csfle__rule_options *o, csfle__bytes type, void **opaque)
 {
-#define CSFLE_EXECUTOR(t, phase) \
-  if (csfle__eq_nocase(type, CSFLE__LIT(#t))) return CSFLE__EXECUTOR_##t;
+  *opaque = NULL;
+#define CSFLE_EXECUTOR(t, ops) \
+  if (csfle__eq_nocase(type, CSFLE__LIT(#t))) return &ops;
 #include "client/rule/executors.def"
 #undef CSFLE_EXECUTOR
-  return CSFLE__EXECUTOR_MISSING;
+  return o->executor ? o->executor(o->opaque, type, opaque) : NULL;
 }
 
 static bool find_action(csfle__bytes name, csfle__action *out)
@@ -147,11 +148,12 @@ static csfle_status domain_rule(const csfle__rule_set *set, size_t i, csfle__dir
     if (d == CSFLE__ON_WRITE && encrypt && !o->allow_disabled) out->off[out->off_count++] = r;
     return CSFLE_OK;
   }
-  csfle__active_rule x = { r, find_executor(r->type), CSFLE__ACTION_NONE, CSFLE__ACTION_ERROR };
+  csfle__active_rule x = { r, NULL, NULL, CSFLE__ACTION_NONE, CSFLE__ACTION_ERROR };
+  x.ops = find_executor(o, r->type, &x.opaque);
   rc = pick_action(o, r, d, "onSuccess", r->on_success, CSFLE__ACTION_NONE, &x.on_success, err);
   if (rc == CSFLE_OK) rc = pick_action(o, r, d, "onFailure", r->on_failure, CSFLE__ACTION_ERROR, &x.on_failure, err);
   if (rc != CSFLE_OK) return rc;
-  if ((by = suppressor(&set->domain, i))) {
+  if ((!x.ops || x.ops->level == CSFLE__LEVEL_FIELD) && (by = suppressor(&set->domain, i))) {
     if (d == CSFLE__ON_WRITE && encrypt && skipped(o, set, by) && !o->allow_suppressed)
       return csfle__fail(err, CSFLE_E_POLICY, "rule is suppressed by the disabled rule '%.*s' with the same tags: their fields would be written in "
                          "clear (csfle.allow.plaintext=suppressed-rules permits it)", CSFLE__FMT(by->name));
@@ -159,7 +161,7 @@ static csfle_status domain_rule(const csfle__rule_set *set, size_t i, csfle__dir
   }
   if (d == CSFLE__ON_WRITE) {
     /* not even onFailure NONE lets a record pass that nobody here can encrypt or check */
-    if (x.executor == CSFLE__EXECUTOR_MISSING) return csfle__executor_missing(r->type, err);
+    if (!x.ops) return csfle__executor_missing(r->type, err);
     if (encrypt && x.on_failure == CSFLE__ACTION_NONE && !o->allow_onfailure_none)
       return csfle__fail(err, CSFLE_E_POLICY, "onFailure is NONE: a field that cannot be encrypted would be written in clear "
                          "(csfle.allow.plaintext=onfailure-none permits it)");

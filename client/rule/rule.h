@@ -6,16 +6,9 @@
 #ifndef CSFLE_RULE_RULE_H
 #define CSFLE_RULE_RULE_H
 
+#include "client/rule/executor.h"
 #include "core/base/world.h"
-#include "core/model/model.h"
 
-typedef enum csfle__direction { CSFLE__ON_WRITE, CSFLE__ON_READ } csfle__direction;
-typedef enum csfle__executor {
-  CSFLE__EXECUTOR_MISSING,
-#define CSFLE_EXECUTOR(type, phase) CSFLE__EXECUTOR_##type,
-#include "client/rule/executors.def"
-#undef CSFLE_EXECUTOR
-} csfle__executor;
 typedef enum csfle__action {
 #define CSFLE_ACTION(name) CSFLE__ACTION_##name,
 #include "client/rule/actions.def"
@@ -24,15 +17,18 @@ typedef enum csfle__action {
 
 /** A rule that runs. */
 typedef struct csfle__active_rule {
-  const csfle__rule *rule;
-  csfle__executor    executor; /**< MISSING only when reading */
-  csfle__action      on_success, on_failure;
+  const csfle__rule         *rule;
+  const csfle__executor_ops *ops; /**< NULL: no executor, only when reading */
+  void                      *opaque;
+  csfle__action              on_success, on_failure;
 } csfle__active_rule;
 
 typedef struct csfle__rule_options {
   /** "rule.executors.<name>" or NULL: the operator's overrides of disabled, onSuccess, onFailure [SERDE-74] */
   const char *(*get)(void *opaque, const char *name);
   void       *opaque;
+  /** Executors that the build lacks, by type, or NULL; built-in ones go first. */
+  const csfle__executor_ops *(*executor)(void *opaque, csfle__bytes type, void **executor_opaque);
   csfle__enable_at  environment; /**< execution.environment */
   bool              allow_disabled, allow_onfailure_none, allow_suppressed; /**< csfle.allow.plaintext */
   const csfle__log *log;
@@ -53,6 +49,8 @@ typedef struct csfle__rule_list {
  */
 csfle_status csfle__rules_select(csfle__arena *a, const csfle__rule_set *rules, csfle__direction d,
                                  const csfle__rule_options *o, csfle__rule_list *out, csfle_error *err);
+/** Whether @p r runs ENCRYPT. */
+static inline bool csfle__rule_encrypts(const csfle__active_rule *r) { return r->ops == &csfle__encrypt_executor; }
 /** CSFLE_E_RULE "Could not find rule executor of type CEL". [SERDE-88] */
 csfle_status csfle__executor_missing(csfle__bytes type, csfle_error *err);
 

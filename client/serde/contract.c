@@ -1,5 +1,6 @@
 /* Making a contract. See contract.h. */
 #include "client/serde/contract.h"
+#include "client/serde/turns.h"
 #include "core/base/alloc.h"
 
 #include <stdio.h>
@@ -109,7 +110,7 @@ static csfle_status refuse_problem(const csfle__contract *c, const csfle__plan_p
 static bool tag_matters(const csfle__contract *c, csfle__bytes tag)
 {
   for (size_t i = 0; i < c->rule_count; i++)
-    if (c->rules[i].bit && has_tag(c->rules[i].active.rule->tags.at, c->rules[i].active.rule->tags.count, tag)) return true;
+    if (c->rules[i].bit & c->encrypt_bits && has_tag(c->rules[i].active.rule->tags.at, c->rules[i].active.rule->tags.count, tag)) return true;
   return false;
 }
 
@@ -123,6 +124,7 @@ static csfle_status check_problems(const csfle__contract *c, const csfle__contra
     if (!pinned && o->allow_unreachable) continue;
     if (!pinned && of_tag && !tag_matters(c, p->tag)) continue;
     if (p->kind == CSFLE__NO_FIELDS && !c->encrypt_bits) continue;
+    if (p->kind == CSFLE__RULE_REACHES_NOTHING && !(c->encrypt_bits >> p->rule & 1)) continue; /* others leave nothing in clear */
     return refuse_problem(c, p, err);
   }
   return CSFLE_OK;
@@ -163,10 +165,10 @@ static csfle_status check_off(csfle__contract *c, const csfle__rule_list *list, 
   for (size_t i = 0; i < list->off_count; i++) rules[n + i] = (csfle__selection_rule){ list->off[i]->tags.at, list->off[i]->tags.count };
   sel.rules = rules, sel.rule_count = total;
   csfle_status rc = csfle__plan_compile(&plan, c->schema, &sel, err);
-  uint64_t     on = n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+  uint64_t     on = c->encrypt_bits, off = n == 64 ? 0 : UINT64_MAX << n;
   for (size_t i = 0; rc == CSFLE_OK && i < plan->leaf_count; i++) {
     const csfle__leaf *l = &plan->leaves[i];
-    if (l->type == CSFLE__LEAF_NULL || l->rules & on || !(l->rules & ~on)) continue;
+    if (l->type == CSFLE__LEAF_NULL || l->rules & on || !(l->rules & off)) continue;
     size_t r = 0;
     while (!(l->rules >> (n + r) & 1)) r++;
     rc = csfle__fail(err, CSFLE_E_POLICY, "rule is disabled: the field would be written in clear (csfle.allow.plaintext=disabled-rules permits it)");
@@ -187,11 +189,13 @@ static csfle_status make_rules(csfle__contract *c, const csfle__contract_options
     r->active = list->at[i];
     r->config = o->config;
     r->props = (csfle__kms_props){ executor_param, r };
-    if (r->active.executor == CSFLE__EXECUTOR_MISSING) continue;
-    if (sel->rule_count >= CSFLE__PLAN_MAX_RULES) return csfle__fail(err, CSFLE_E_RULE, "rule set has more than %d ENCRYPT rules", CSFLE__PLAN_MAX_RULES);
+    if (!r->active.ops) continue;
+    if (c->rule_count > CSFLE__PLAN_MAX_RULES) return csfle__fail(err, CSFLE_E_RULE, "rule set has more than %d rules that run here", CSFLE__PLAN_MAX_RULES);
+    if (r->active.ops->level != CSFLE__LEVEL_FIELD) continue;
     r->bit = UINT64_C(1) << sel->rule_count;
-    c->encrypt_bits |= r->bit;
     picked[sel->rule_count++] = (csfle__selection_rule){ r->active.rule->tags.at, r->active.rule->tags.count };
+    if (!csfle__rule_encrypts(&r->active)) continue;
+    c->encrypt_bits |= r->bit;
     csfle_status rc = csfle__encrypt_params_read(r->active.rule, c->registered->info->metadata, &r->params, &r->broken);
     if (rc != CSFLE_OK && c->direction == CSFLE__ON_WRITE && r->active.on_failure == CSFLE__ACTION_ERROR) {
       if (err) *err = r->broken;
@@ -212,6 +216,7 @@ static csfle_status make(csfle__contract *c, const csfle__contract_options *o, c
   if (rc == CSFLE_OK) rc = make_rules(c, o, &list, &sel, err);
   if (rc == CSFLE_OK) rc = patterns(c, &sel, err);
   if (rc == CSFLE_OK) rc = csfle__plan_compile(&c->plan, c->schema, &sel, err);
+  if (rc == CSFLE_OK) rc = csfle__leaf_tags(c, err);
   if (rc == CSFLE_OK && c->direction == CSFLE__ON_WRITE) {
     rc = check_required(c, o, err);
     if (rc == CSFLE_OK) rc = check_off(c, &list, &sel, err);

@@ -19,7 +19,7 @@ typedef struct csfle__contract_rule {
   csfle__active_rule    active;
   csfle__encrypt_params params;
   csfle_error           broken;  /**< code not OK: its parameters are wrong, the rule fails whenever it runs */
-  uint64_t              bit;     /**< of the plan's leaves; 0 when the executor is missing */
+  uint64_t              bit;     /**< of the plan's leaves; 0 of a message rule and when the executor is missing */
   csfle__kms_props      props;   /**< executor parameters; opaque is this rule */
   const csfle_config   *config;
 } csfle__contract_rule;
@@ -34,6 +34,7 @@ typedef struct csfle__contract {
   csfle__arena          arena;
   csfle__contract_rule *rules;     /**< in contract order */
   size_t                rule_count;
+  const csfle__names   *leaf_tags; /**< parallel to plan->leaves; NULL when no executor asks */
   uint64_t              encrypt_bits; /**< of rules that encrypt or decrypt */
   bool                  has_required;
   bool                  bare_bytes; /**< top-level Avro bytes: the payload has no length prefix [SERDE-18] */

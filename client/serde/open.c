@@ -71,6 +71,13 @@ csfle_status csfle__emit(csfle_buf *out, csfle__bytes prefix, csfle__bytes body,
 
 static const char *config_get(void *opaque, const char *name) { return csfle__config_given(opaque, name); }
 
+static const csfle__executor_ops *config_executor(void *opaque, csfle__bytes type, void **executor_opaque)
+{
+  const csfle__config_executor *x = csfle__config_executor_find(opaque, type);
+  if (x) *executor_opaque = x->opaque;
+  return x ? x->ops : NULL;
+}
+
 static csfle__enable_at environment(const char *name)
 {
   static const csfle__enable_at all[] = { CSFLE__AT_ALL, CSFLE__AT_CLIENT, CSFLE__AT_GATEWAY, CSFLE__AT_SERVER, CSFLE__AT_NONE };
@@ -97,7 +104,7 @@ static csfle_status read_options(csfle_serde *s, csfle_error *err)
   for (n = 0, rest = tags; csfle__list_next(&rest, &item);) s->required[n++] = item; /* views into the config */
   s->options = (csfle__contract_options){
     .config = c, .caller_schema = s->caller_schema, .required = s->required, .required_count = n,
-    .rules = { .get = config_get, .opaque = s->config, .environment = environment(csfle__config_text(c, "execution.environment")),
+    .rules = { .get = config_get, .executor = config_executor, .opaque = s->config, .environment = environment(csfle__config_text(c, "execution.environment")),
                .allow_disabled = csfle__list_has(allow, CSFLE__LIT("disabled-rules")),
                .allow_onfailure_none = csfle__list_has(allow, CSFLE__LIT("onfailure-none")),
                .allow_suppressed = csfle__list_has(allow, CSFLE__LIT("suppressed-rules")), .log = &s->client->rc.world.log },

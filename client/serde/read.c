@@ -1,5 +1,5 @@
 /* One Kafka payload back into a record. See serde.h. */
-#include "client/serde/serde.h"
+#include "client/serde/turns.h"
 #include "client/wire/wire.h"
 #include "core/base/alloc.h"
 
@@ -132,12 +132,12 @@ static bool opens(const csfle__leaf *l, uint64_t bits)
   return l->rules & bits && (l->type == CSFLE__LEAF_STRING || l->type == CSFLE__LEAF_BYTES);
 }
 
-static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, csfle_error *err)
+static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, uint32_t *flags, csfle_error *err)
 {
+  (void)flags;
   const csfle__contract_rule *r = &c->rules[i];
   const csfle__leaf          *leaves = c->plan->leaves;
   size_t                      need = 0;
-  if (r->active.executor == CSFLE__EXECUTOR_MISSING) return csfle__executor_missing(r->active.rule->type, err);
   if (r->broken.code) {
     if (err) *err = r->broken;
     return r->broken.code;
@@ -154,7 +154,7 @@ static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     const csfle__leaf *l = &leaves[sp->leaf];
     if (sp->kind || !opens(l, r->bit)) continue;
     bool         text = l->type == CSFLE__LEAF_STRING;
-    csfle__bytes stored = x->repl[k].keep ? csfle__view(in.ptr + sp->off, sp->len) : x->repl[k].value, sealed;
+    csfle__bytes stored = csfle__current(x, in, k), sealed;
     uint8_t     *raw = b->ptr + b->len, *plain = raw + stored.len + 4;
     int32_t      version;
     size_t       n = 0;
@@ -169,29 +169,6 @@ static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     }
     x->repl[k] = (csfle__replacement){ csfle__view(plain, n), false };
     b->len += 2 * stored.len + 8;
-  }
-  return CSFLE_OK;
-}
-
-/* From the last rule to the first [SERDE-62]; *failed gets the bits of rules whose fields stay as they were [SERDE-98]. */
-static csfle_status run_rules(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, csfle__bytes in, uint64_t *failed, uint32_t *flags, csfle_error *err)
-{
-  for (uint32_t i = (uint32_t)c->rule_count; i-- > 0;) {
-    const csfle__contract_rule *r = &c->rules[i];
-    if (x->walk.count) memcpy(x->saved, x->repl, x->walk.count * sizeof *x->repl);
-    csfle_status rc = open_all(s, x, c, i, in, err);
-    if (rc == CSFLE_OK && r->active.on_success == CSFLE__ACTION_ERROR) {
-      rc = csfle__fail(err, CSFLE_E_RULE, "rule succeeded and its onSuccess is ERROR");
-    } else if (rc == CSFLE_OK) {
-      continue;
-    } else if (r->active.on_failure == CSFLE__ACTION_NONE && rc != CSFLE_E_NOMEM && CSFLE_CLASS(rc) != CSFLE_CLASS_WAIT) {
-      if (x->walk.count) memcpy(x->repl, x->saved, x->walk.count * sizeof *x->repl);
-      *failed |= r->bit;
-      *flags |= CSFLE_INFO_RULE_SKIPPED;
-      continue;
-    }
-    if (rc != CSFLE_E_NOMEM) csfle__where(err, "%.*s", CSFLE__FMT(r->active.rule->name));
-    return rc;
   }
   return CSFLE_OK;
 }
@@ -254,7 +231,7 @@ static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__
     if (err) err->offset = x->walk.consumed;
   }
   if (rc == CSFLE_OK) rc = csfle__scratch_ready(x, c->rule_count, err);
-  if (rc == CSFLE_OK) rc = run_rules(s, x, c, native, &failed, &flags, err);
+  if (rc == CSFLE_OK) rc = csfle__run_rules(s, x, c, open_all, &native, &failed, &flags, err);
   if (rc == CSFLE_OK) rc = csfle__scratch_splice(x, c->plan, native, &body, err);
   if (rc != CSFLE_OK) return rc;
   for (size_t k = 0; k < x->walk.count; k++) {

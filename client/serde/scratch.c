@@ -23,12 +23,14 @@ void csfle__scratch_free(csfle__scratch *x)
   clear_slots(x);
   if (x->write) csfle__release(&x->write->shared);
   if (x->read) csfle__release(&x->read->shared);
-  csfle__walk_free(&x->walk);
+  csfle__walk_free(&x->walk), csfle__walk_free(&x->other);
   csfle__free(x->repl);
   csfle__free(x->saved);
+  csfle__free(x->state), csfle__free(x->saved_state), csfle__free(x->table);
   for (size_t i = 0; i < x->pass_cap; i++) csfle_buf_free(&x->pass[i]);
   csfle__free(x->pass);
   csfle_buf_free(&x->native), csfle_buf_free(&x->resolved), csfle_buf_free(&x->tmp), csfle_buf_free(&x->spliced), csfle_buf_free(&x->text);
+  csfle_buf_free(&x->answer), csfle_buf_free(&x->turns[0]), csfle_buf_free(&x->turns[1]);
   csfle__nonces_free(x->nonces);
   csfle__free(x);
 }
@@ -37,12 +39,14 @@ static csfle_status scratch_new(csfle__scratch **out, csfle_error *err)
 {
   csfle__scratch *x = csfle__calloc(1, sizeof *x);
   if (!x) return csfle__nomem(err);
-  x->walk = (csfle__walk)CSFLE__WALK_INIT;
+  x->walk = x->other = (csfle__walk)CSFLE__WALK_INIT;
   csfle_buf_init(&x->native, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->resolved, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->tmp, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->spliced, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->text, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&x->answer, 0, CSFLE_BUF_WIPE);
+  for (size_t i = 0; i < 2; i++) csfle_buf_init(&x->turns[i], 0, CSFLE_BUF_WIPE);
   csfle_status rc = csfle__nonces_new(&x->nonces, err);
   if (rc != CSFLE_OK) {
     csfle__scratch_free(x);
@@ -109,6 +113,7 @@ static void tidy(csfle_buf *b)
 void csfle__scratch_give(csfle_serde *s, csfle__scratch *x)
 {
   tidy(&x->native), tidy(&x->tmp), tidy(&x->spliced), tidy(&x->text);
+  tidy(&x->answer), tidy(&x->turns[0]), tidy(&x->turns[1]);
   for (size_t i = 0; i < x->pass_cap; i++) tidy(&x->pass[i]);
   csfle__scratch_check(s, x);
   put_back(s, x, my_stripe(s));
@@ -117,12 +122,14 @@ void csfle__scratch_give(csfle_serde *s, csfle__scratch *x)
 csfle_status csfle__scratch_ready(csfle__scratch *x, size_t passes, csfle_error *err)
 {
   size_t n = x->walk.count;
-  if (csfle__grow((void **)&x->repl, &x->repl_cap, n, sizeof *x->repl) || csfle__grow((void **)&x->saved, &x->saved_cap, n, sizeof *x->saved))
+  if (csfle__grow((void **)&x->repl, &x->repl_cap, n, sizeof *x->repl) || csfle__grow((void **)&x->saved, &x->saved_cap, n, sizeof *x->saved) ||
+      csfle__grow((void **)&x->state, &x->state_cap, n, 1) || csfle__grow((void **)&x->saved_state, &x->saved_state_cap, n, 1))
     return csfle__nomem(err);
   size_t had = x->pass_cap;
   if (csfle__grow((void **)&x->pass, &x->pass_cap, passes, sizeof *x->pass)) return csfle__nomem(err);
   for (size_t i = had; i < x->pass_cap; i++) csfle_buf_init(&x->pass[i], 0, CSFLE_BUF_WIPE);
   for (size_t i = 0; i < n; i++) x->repl[i] = (csfle__replacement){ CSFLE__NONE, true };
+  if (n) memset(x->state, CSFLE__SPAN_CLEAR, n);
   return CSFLE_OK;
 }
 

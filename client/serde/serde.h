@@ -44,15 +44,22 @@ typedef struct csfle__use {
   int32_t          schema_id, version; /**< of the framing: when reading with a reader schema not the contract's */
 } csfle__use;
 
+/** Of a span's current bytes: what may be plaintext; ciphertext of an ENCRYPT rule; new ones whose place is not known yet. */
+enum { CSFLE__SPAN_CLEAR, CSFLE__SPAN_SEALED, CSFLE__SPAN_PENDING };
+
 /** What one call works with; one thread at a time. Nothing here is allocated anew once it has seen such a record. */
 typedef struct csfle__scratch {
   struct csfle__scratch *next;
   csfle__walk            walk;
   csfle__replacement    *repl, *saved; /**< parallel to walk.spans */
-  size_t                 repl_cap, saved_cap;
+  uint8_t               *state, *saved_state; /**< CSFLE__SPAN_*, parallel too */
+  size_t                 repl_cap, saved_cap, state_cap, saved_state_cap;
+  csfle__walk            other;        /**< of a message rule's answer, until it is taken */
+  size_t                *table, table_cap; /**< ciphertexts by hash */
   csfle_buf             *pass;         /**< what each rule put out */
   size_t                 pass_cap;
-  csfle_buf              native, resolved, tmp, spliced, text; /**< plaintext may be in them: wiped */
+  csfle_buf              native, resolved, tmp, spliced, text, answer, turns[2]; /**< plaintext may be in them: wiped */
+  unsigned               next_turn;    /**< which of `turns` a message rule may fill */
   csfle__nonces         *nonces;
   csfle__slot            slots[CSFLE__SLOTS];
   unsigned               next_slot;

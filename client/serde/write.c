@@ -1,5 +1,5 @@
 /* One record into a Kafka payload. See serde.h. */
-#include "client/serde/serde.h"
+#include "client/serde/turns.h"
 #include "client/wire/wire.h"
 
 #include <stdatomic.h>
@@ -196,12 +196,6 @@ static void count_uses(const csfle_serde *s, csfle__slot *t, size_t n)
                     (int)t->key->version, CSFLE__FMT(t->key->kek_name));
 }
 
-static csfle__bytes current(const csfle__scratch *x, csfle__bytes in, size_t i)
-{
-  const csfle__span *sp = &x->walk.spans[i];
-  return x->repl[i].keep ? csfle__view(in.ptr + sp->off, sp->len) : x->repl[i].value;
-}
-
 static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, uint32_t *flags, csfle_error *err)
 {
   const csfle__contract_rule *r = &c->rules[i];
@@ -233,7 +227,7 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
   for (size_t k = 0; k < x->walk.count; k++) {
     const csfle__leaf *l = &leaves[x->walk.spans[k].leaf];
     if (!x->walk.spans[k].kind && l->rules & r->bit && l->type != CSFLE__LEAF_NULL)
-      need += csfle__field_sealed_len(a, version, l->type == CSFLE__LEAF_STRING, current(x, in, k).len);
+      need += csfle__field_sealed_len(a, version, l->type == CSFLE__LEAF_STRING, csfle__current(x, in, k).len);
   }
   csfle_buf *b = &x->pass[i];
   csfle__buf_clear(b);
@@ -243,7 +237,7 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     const csfle__leaf *l = &leaves[sp->leaf];
     if (sp->kind || !(l->rules & r->bit) || l->type == CSFLE__LEAF_NULL) continue;
     bool         text = l->type == CSFLE__LEAF_STRING;
-    csfle__bytes plain = current(x, in, k);
+    csfle__bytes plain = csfle__current(x, in, k);
     size_t       len = csfle__field_sealed_len(a, version, text, plain.len);
     rc = csfle__field_seal(t->cipher, x->nonces, version, text, plain, &x->tmp, b->ptr + b->len, err);
     if (rc != CSFLE_OK) {
@@ -252,34 +246,11 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
       break;
     }
     x->repl[k] = (csfle__replacement){ csfle__view(b->ptr + b->len, len), false };
+    x->state[k] = CSFLE__SPAN_SEALED;
     b->len += len;
   }
   count_uses(s, t, n);
   return rc;
-}
-
-static csfle_status run_rules(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, csfle__bytes in, uint32_t *flags, csfle_error *err)
-{
-  for (uint32_t i = 0; i < c->rule_count; i++) {
-    const csfle__contract_rule *r = &c->rules[i];
-    if (i && x->walk.count) memcpy(x->saved, x->repl, x->walk.count * sizeof *x->repl);
-    csfle_status rc = seal_all(s, x, c, i, in, flags, err);
-    if (rc == CSFLE_OK && r->active.on_success == CSFLE__ACTION_ERROR) {
-      rc = csfle__fail(err, CSFLE_E_RULE, "rule succeeded and its onSuccess is ERROR");
-    } else if (rc == CSFLE_OK) {
-      continue;
-    } else if (r->active.on_failure == CSFLE__ACTION_NONE && rc != CSFLE_E_NOMEM && CSFLE_CLASS(rc) != CSFLE_CLASS_WAIT) {
-      /* the operator permitted it by name: this rule's fields are as they were, none half done */
-      for (size_t k = 0; k < x->walk.count; k++) x->repl[k] = i ? x->saved[k] : (csfle__replacement){ CSFLE__NONE, true };
-      *flags |= CSFLE_INFO_RULE_SKIPPED;
-      csfle__log_line(&s->client->rc.world.log, 4, "serde", "%s: rule %.*s failed and its onFailure is NONE: fields are written in clear", s->subject,
-                      CSFLE__FMT(r->active.rule->name));
-      continue;
-    }
-    if (rc != CSFLE_E_NOMEM) csfle__where(err, "%.*s", CSFLE__FMT(r->active.rule->name));
-    return rc;
-  }
-  return CSFLE_OK;
 }
 
 /* The operator's pin holds whatever a rule's onFailure says. [AB-2] */
@@ -288,7 +259,7 @@ static csfle_status check_required(const csfle__scratch *x, const csfle__contrac
 #ifndef CSFLE_BREAK_NO_POLICY
   for (size_t k = 0; c->has_required && k < x->walk.count; k++) {
     const csfle__leaf *l = &c->plan->leaves[x->walk.spans[k].leaf];
-    if (x->walk.spans[k].kind || !l->required || l->type == CSFLE__LEAF_NULL || !x->repl[k].keep) continue;
+    if (x->walk.spans[k].kind || !l->required || l->type == CSFLE__LEAF_NULL || x->state[k] == CSFLE__SPAN_SEALED) continue;
     csfle_status rc = csfle__fail(err, CSFLE_E_POLICY, "csfle.require.tags: the field would be written in clear");
     csfle__where(err, "%.*s", CSFLE__FMT(l->name));
     return rc;
@@ -333,6 +304,7 @@ static csfle_status write_record(csfle_serde *s, csfle__scratch *x, const csfle_
 {
   const csfle__contract *c = u->contract;
   csfle__bytes           native, body;
+  uint64_t               failed = 0;
   uint32_t               flags = 0, encrypted = 0;
   uint8_t                prefix[CSFLE__WIRE_V0_BYTES];
   csfle_status           rc = to_native(s, x, c, form, in, &native, err);
@@ -342,12 +314,12 @@ static csfle_status write_record(csfle_serde *s, csfle__scratch *x, const csfle_
     if (err) err->offset = x->walk.consumed;
   }
   if (rc == CSFLE_OK) rc = csfle__scratch_ready(x, c->rule_count, err);
-  if (rc == CSFLE_OK) rc = run_rules(s, x, c, native, &flags, err);
+  if (rc == CSFLE_OK) rc = csfle__run_rules(s, x, c, seal_all, &native, &failed, &flags, err);
   if (rc == CSFLE_OK) rc = check_required(x, c, err);
   if (rc == CSFLE_OK) rc = csfle__scratch_splice(x, c->plan, native, &body, err);
   if (rc != CSFLE_OK) return rc;
   if (c->bare_bytes) body = without_length(body);
-  for (size_t k = 0; k < x->walk.count; k++) encrypted += !x->walk.spans[k].kind && !x->repl[k].keep;
+  for (size_t k = 0; k < x->walk.count; k++) encrypted += !x->walk.spans[k].kind && x->state[k] == CSFLE__SPAN_SEALED;
   csfle__wire_prefix(u->schema_id, prefix);
   rc = csfle__emit(out, csfle__view(prefix, sizeof prefix), body, err);
   if (rc == CSFLE_OK) csfle__info_fill(info, s, u, encrypted, 0, 0, flags);
@@ -388,7 +360,7 @@ static csfle_status prepare(csfle_serde *s, csfle_error *err)
   for (uint32_t i = 0; rc == CSFLE_OK && i < u->contract->rule_count; i++) {
     const csfle__contract_rule *r = &u->contract->rules[i];
     csfle__slot                *t;
-    if (r->broken.code) continue; /* it would have failed already, had its onFailure not been NONE */
+    if (!csfle__rule_encrypts(&r->active) || r->broken.code) continue; /* it would have failed already, had its onFailure not been NONE */
     rc = csfle__write_slot(s, x, u->contract, i, &t, err);
     if (rc != CSFLE_OK && r->active.on_failure == CSFLE__ACTION_NONE && CSFLE_CLASS(rc) != CSFLE_CLASS_WAIT && rc != CSFLE_E_NOMEM) rc = CSFLE_OK;
     if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) {
