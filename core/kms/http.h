@@ -45,6 +45,16 @@
     CSFLE__KMS_STOP(m, CSFLE__NEED);           \
   } while (0)
 
+/** Steps another machine to its end, passing on what it asks for; DONE or FAIL in @p next afterwards. */
+#define CSFLE__KMS_AWAIT(m, next, call)                                    \
+  do {                                                                     \
+    (m)->line = __LINE__;                                                  \
+    __attribute__((fallthrough));                                          \
+  case __LINE__:                                                           \
+    (next) = (call);                                                       \
+    if ((next) != CSFLE__DONE && (next) != CSFLE__FAIL) return (next);     \
+  } while (0)
+
 /* ---- requests */
 
 /** Empties io and begins a request. @p method static. */
