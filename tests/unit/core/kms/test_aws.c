@@ -384,12 +384,10 @@ TEST(hosts_and_endpoints_are_those_of_the_operator)
   csfle_error       err = CSFLE_ERROR_INIT;
   FRESH(keys, NULL, NULL, { 200, BLOB, NULL });
   s.own = list;
-#ifndef CSFLE_BREAK_EGRESS_UNCHECKED
   assert_int_equal(wrap(ARN, &err), CSFLE_E_POLICY);
   assert_non_null(strstr(err.msg, "kms.us-east-1.amazonaws.com"));
   assert_non_null(strstr(err.msg, "csfle.allow.kms.hosts"));
   assert_int_equal(s.sent, 0);
-#endif
   fresh(keys, endpoint, NULL, answers_, 1);
   assert_int_equal(wrap(ARN, &err), CSFLE_OK);
   assert_non_null(strstr(s.log[0], "POST http://127.0.0.1:5501/\n"));
