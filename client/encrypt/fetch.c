@@ -198,7 +198,7 @@ static csfle__next step_rc(csfle__key_fetch *f, csfle_error *err)
 }
 
 /* Result in kms_call.out until close_kms. First success wins; access denied is the failure that is told, else the last. */
-static csfle__next run_kms(csfle__key_fetch *f, csfle_error *err)
+csfle__next csfle__key_fetch_kms(csfle__key_fetch *f, csfle_error *err)
 {
   csfle__next next;
   switch (f->kms_line) {
@@ -393,7 +393,7 @@ csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err)
     next = CSFLE__DONE;
     if (!f->kek->kek->shared) {
       if (start_wrap(f, err) != CSFLE_OK) return CSFLE__FAIL;
-      CSFLE__AWAIT(f, next, run_kms(f, err));
+      CSFLE__AWAIT(f, next, csfle__key_fetch_kms(f, err));
       if (next == CSFLE__DONE && end_wrap(f, err) != CSFLE_OK) return CSFLE__FAIL;
     }
     if (next == CSFLE__DONE) {
@@ -437,7 +437,7 @@ csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err)
     return CSFLE__DONE;
   }
   if (start_unwrap(f, err) != CSFLE_OK) return CSFLE__FAIL;
-  CSFLE__AWAIT(f, next, run_kms(f, err));
+  CSFLE__AWAIT(f, next, csfle__key_fetch_kms(f, err));
   if (next == CSFLE__FAIL) return wrap_error(err, "Could not unwrap dek of kek", p->kek_name);
   if (finish(f, csfle__secret_view(&f->kms_call.out), err) != CSFLE_OK) return CSFLE__FAIL;
   close_kms(f);

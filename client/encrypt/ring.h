@@ -114,6 +114,11 @@ typedef struct csfle__key_fetch {
 void csfle__key_fetch_init(csfle__key_fetch *f, csfle__ring *r, const csfle__key_want *w);
 void csfle__key_fetch_free(csfle__key_fetch *f);
 csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err);
+/**
+ * The KMS part alone: wraps or unwraps (f->unwrap) f->kms_in under f->kek and its alternates. DONE: the result is f->kms_call.out
+ * until the next such operation or csfle__key_fetch_free. [ENC-79] [ENC-80]
+ */
+csfle__next csfle__key_fetch_kms(csfle__key_fetch *f, csfle_error *err);
 
 /* shared between ring.c and fetch.c */
 csfle_status csfle__ring_name(csfle_buf *b, const csfle__key_want *w, int32_t version, bool deleted, csfle_error *err);

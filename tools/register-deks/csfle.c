@@ -1,0 +1,3 @@
+/** What this program takes from csfle: a tool is built from the files of its own folder. */
+#include "tools/csfle/props.c"
+#include "tools/csfle/report.c"
