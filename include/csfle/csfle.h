@@ -152,7 +152,10 @@ typedef struct csfle_serde_opts {
   size_t      size;         /**< sizeof(csfle_serde_opts) */
   int         role;
   const char *subject;      /**< instead of the subject name strategy */
-  const char *schema;       /**< text of what the caller's NATIVE bytes are: required to write Avro NATIVE bytes */
+  /** Text of the schema of the caller's NATIVE bytes. Writing (required for Avro NATIVE): what they were written with; resolved
+   *  into the registered schema by Avro's rules, then encrypted. Reading: what output, JSON text too, shall be; decrypted by
+   *  the rules of the writer's schema (or the latest version's), then resolved. Not resolvable: CSFLE_E_SCHEMA_MISMATCH. */
+  const char *schema;
   const char *message;      /**< Protobuf: full name */
   const char *const *props; /**< "use.schema.id", "42", ..., NULL: serde properties over the client's */
 } csfle_serde_opts;
