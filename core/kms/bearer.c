@@ -52,12 +52,13 @@ bool csfle__bearer_number(yyjson_val *root, const char *name, int64_t *v)
 csfle_status csfle__bearer_take_oauth(csfle__bearer *b, const csfle__kms_call *call, const csfle__http_about *about, csfle__secret *out, csfle_error *err)
 {
   yyjson_doc  *doc = NULL;
-  int64_t      life;
+  int64_t      life, on;
   csfle_status rc = csfle__json_parse_secret(&doc, csfle__buf_view(&call->io.reply.body), err);
   if (rc == CSFLE_E_NOMEM) return rc;
   yyjson_val  *root = doc ? yyjson_doc_get_root(doc) : NULL;
   csfle__bytes token = csfle__json_member_text(root, "access_token");
-  if (!csfle__bearer_number(root, "expires_in", &life)) life = UNKNOWN_LIFE_S;
+  if (!csfle__bearer_number(root, "expires_in", &life))
+    life = csfle__bearer_number(root, "expires_on", &on) && on > 0 && on < MAX_LIFE_S * 100 ? on - call->now_ms / 1000 : UNKNOWN_LIFE_S;
   if (life < 0) life = 0;
   if (life > MAX_LIFE_S) life = MAX_LIFE_S;
   if (!token.len) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no access_token");

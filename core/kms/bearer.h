@@ -19,7 +19,7 @@ csfle_status csfle__bearer_get(csfle__bearer *b, int64_t now_ms, int64_t margin_
 csfle_status csfle__bearer_put(csfle__bearer *b, csfle__bytes token, int64_t ends_ms, csfle_error *err);
 /** Drops the token if it still is @p refused: another call may have fetched a newer one. Any thread. */
 void csfle__bearer_drop(csfle__bearer *b, csfle__bytes refused);
-/** Reads an OAuth answer {"access_token", "expires_in": 3599 or "3599"} and keeps its token, in *out too. CSFLE_E_UNAVAILABLE. */
+/** Reads an OAuth answer {"access_token", "expires_in": 3599 or "3599", or "expires_on"} and keeps its token, in *out too. CSFLE_E_UNAVAILABLE. */
 csfle_status csfle__bearer_take_oauth(csfle__bearer *b, const csfle__kms_call *call, const csfle__http_about *about, csfle__secret *out, csfle_error *err);
 /** A member that is a number or a text with a number in it. */
 bool csfle__bearer_number(yyjson_val *root, const char *name, int64_t *v);
