@@ -12,6 +12,25 @@
 
 static csfle_fake fake;
 
+/* what a caller's executors do: a value made longer, and a record as text that comes back unchanged */
+static csfle_status longer(void *opaque, const csfle__rule_call *call, const csfle__rule_field *f, csfle__bytes in, csfle_buf *out, csfle__answer *answer,
+                           csfle_error *err)
+{
+  (void)opaque;
+  if (!f->tags || !f->tags->count) return csfle__fail(err, CSFLE_E_INTERNAL, "no tags");
+  *answer = CSFLE__ANSWER_CHANGED;
+  if (call->direction == CSFLE__ON_READ) return csfle__buf_put(out, in.ptr, in.len ? in.len - 1 : 0, err);
+  csfle_status rc = csfle__buf_put(out, in.ptr, in.len, err);
+  return rc == CSFLE_OK ? csfle__buf_putc(out, '+', err) : rc;
+}
+static csfle_status same_text(void *opaque, const csfle__rule_call *call, csfle__bytes json, csfle_buf *out, csfle__answer *answer, csfle_error *err)
+{
+  (void)opaque, (void)call;
+  *answer = CSFLE__ANSWER_CHANGED;
+  return csfle__buf_put(out, json.ptr, json.len, err);
+}
+static const csfle__executor_ops field_ops = { CSFLE__LEVEL_FIELD, 0, longer, NULL }, message_ops = { CSFLE__LEVEL_MESSAGE, 0, NULL, same_text };
+
 static csfle_client *open_client(csfle_error *err)
 {
   csfle_config *c = csfle_config_new(RIG_PROPS);
@@ -19,7 +38,9 @@ static csfle_client *open_client(csfle_error *err)
   err->code = CSFLE_E_NOMEM;
   if (c) {
     csfle__config_set_clock(c, &fake.clock);
-    if (csfle_config_add_transport(c, &fake.transport, err) == CSFLE_OK) cl = csfle_client_open(c, err);
+    if (csfle_config_add_transport(c, &fake.transport, err) == CSFLE_OK && csfle__config_add_executor(c, "LONGER", &field_ops, NULL, err) == CSFLE_OK &&
+        csfle__config_add_executor(c, "AS_TEXT", &message_ops, NULL, err) == CSFLE_OK)
+      cl = csfle_client_open(c, err);
   }
   csfle_config_free(c);
   return cl;
@@ -90,6 +111,18 @@ TEST(rules_in_turn_survive_every_failed_allocation)
   static const char json[] = "{\"x\":\"abc\",\"y\":{\"k\":\"\\u0001\",\"l\":\"\"}}";
   csfle_fake_init(&fake);
   csfle_fake_add_schema(&fake, "orders-value", 12, 7, THREE, NULL, "{\"domainRules\":[" RULE("a", "PII", "") "," RULE("b", "B", "") "]}");
+  assert_int_equal(prepare_and_send(json, 2), CSFLE_OK);
+  TORTURE(prepare_and_send(json, 2));
+  csfle_fake_free(&fake);
+}
+
+TEST(executors_of_the_caller_survive_every_failed_allocation)
+{
+  static const char json[] = "{\"x\":\"abc\",\"y\":{\"k\":\"\\u0001\"}}";
+  csfle_fake_init(&fake);
+  csfle_fake_add_schema(&fake, "orders-value", 12, 7, THREE, NULL,
+                        "{\"domainRules\":[{\"name\":\"l\",\"kind\":\"TRANSFORM\",\"mode\":\"WRITEREAD\",\"type\":\"LONGER\",\"tags\":[\"PII\"]},"
+                        "{\"name\":\"t\",\"kind\":\"TRANSFORM\",\"mode\":\"WRITEREAD\",\"type\":\"AS_TEXT\"}," RULE("a", "PII", "") "]}");
   assert_int_equal(prepare_and_send(json, 2), CSFLE_OK);
   TORTURE(prepare_and_send(json, 2));
   csfle_fake_free(&fake);
