@@ -88,7 +88,7 @@ typedef struct turn {
   csfle__bytes           in; /* what the walk is of */
 } turn;
 
-/* [SERDE-97] */
+/* [SERDE-91] [SERDE-92] */
 static csfle_status condition_failed(const csfle__rule *r, csfle_error *err)
 {
   if (r->doc.len) return csfle__fail(err, CSFLE_E_CONDITION, "%.*s", CSFLE__FMT(r->doc));
