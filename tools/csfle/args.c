@@ -1,7 +1,7 @@
 /** Parser and help texts over the tables of args.h. */
 #include "tools/csfle/args.h"
 
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <getopt.h>
 #include <stdlib.h>

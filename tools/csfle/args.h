@@ -5,7 +5,7 @@
 #ifndef CSFLE_TOOLS_ARGS_H
 #define CSFLE_TOOLS_ARGS_H
 
-#include "tools/csfle/props.h"
+#include "tools/common/props.h"
 
 #define COMMAND_MAX_PROPS 32
 

@@ -2,7 +2,7 @@
 #include "tools/csfle/format.h"
 
 #include "core/base/json.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/base64.h"
 #include "core/model/model.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <stdarg.h>
 

@@ -7,7 +7,7 @@
 
 #include "core/base/json.h"
 #include "core/fetch/fetch.h"
-#include "tools/csfle/props.h"
+#include "tools/common/props.h"
 
 typedef struct registry {
   csfle__curl  *curl;

@@ -12,7 +12,7 @@
 #include "tools/csfle/format.h"
 #include "tools/csfle/http.h"
 #include "tools/csfle/kafka.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #define MAX_RECORD_BYTES (64u << 20)
 

@@ -2,7 +2,7 @@
 #include "tools/csfle/kafka.h"
 
 #include "core/base/alloc.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <syslog.h>
 

@@ -3,7 +3,7 @@
 #include "core/model/model.h"
 #include "tools/csfle/args.h"
 #include "tools/csfle/http.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <time.h>
 

@@ -2,7 +2,7 @@
 #include "tools/csfle/lines.h"
 
 #include "core/base/secret.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <errno.h>
 #include <fcntl.h>

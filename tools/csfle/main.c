@@ -1,6 +1,6 @@
 /** csfle: finds the command and runs it. */
 #include "tools/csfle/args.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <stdlib.h>
 #include <sys/prctl.h>

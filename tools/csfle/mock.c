@@ -1,6 +1,6 @@
 /** csfle mock-broker: librdkafka's in-process cluster, for demonstrations and tests without Kafka. */
 #include "tools/csfle/args.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <librdkafka/rdkafka_mock.h>
 #include <poll.h>

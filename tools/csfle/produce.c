@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "tools/csfle/kafka.h"
 #include "tools/csfle/lines.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <errno.h>
 #include <stdlib.h>

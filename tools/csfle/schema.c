@@ -3,7 +3,7 @@
 #include "core/schema/compat.h"
 #include "tools/csfle/args.h"
 #include "tools/csfle/http.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #define MAX_SCHEMA_BYTES (16u << 20)
 

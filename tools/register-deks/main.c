@@ -1,6 +1,6 @@
 /** register-deks: makes the data keys that a data contract needs, and the successors of those past their age. [DEK 9.1] */
 #include "client/deks/deks.h"
-#include "tools/register-deks/cli.h"
+#include "tools/common/cli.h"
 
 static const char help[] =
   "Usage: register-deks [-hV] [-X=<prop=val>]... <url> <subject> [<version>]\n"

@@ -1,6 +1,6 @@
 /** rewrap-deks: wraps the data keys under a KEK again, after its KMS key got a new version. [DEK 9.2] */
 #include "client/deks/deks.h"
-#include "tools/register-deks/cli.h"
+#include "tools/common/cli.h"
 
 static const char help[] =
   "Usage: rewrap-deks [-hV] [-X=<prop=val>]... <url> <kekName> [<subject>]\n"

@@ -5,8 +5,8 @@
 #ifndef CSFLE_TOOLS_REGISTER_DEKS_CLI_H
 #define CSFLE_TOOLS_REGISTER_DEKS_CLI_H
 
-#include "tools/csfle/props.h"
-#include "tools/csfle/report.h"
+#include "tools/common/props.h"
+#include "tools/common/report.h"
 
 #define CLI_MAX_OPERANDS 4
 

@@ -1,5 +1,5 @@
 /** Command line and client of the two tools. See cli.h. */
-#include "tools/register-deks/cli.h"
+#include "tools/common/cli.h"
 
 #include <stdarg.h>
 #include <sys/prctl.h>

@@ -1,10 +1,10 @@
 /** Properties: parsing, @ values, and who gets which. */
-#include "tools/csfle/props.h"
+#include "tools/common/props.h"
 
 #include "client/config/config.h"
 #include "core/base/alloc.h"
 #include "core/base/buf.h"
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /** Complaints, exit codes, progress, summary. */
-#include "tools/csfle/report.h"
+#include "tools/common/report.h"
 
 #include "core/base/world.h"
 

@@ -1,3 +1,0 @@
-/** What this program takes from csfle: a tool is built from the files of its own folder. */
-#include "tools/csfle/props.c"
-#include "tools/csfle/report.c"
