@@ -107,7 +107,7 @@ static void put_back(csfle_serde *s, csfle__scratch *x, csfle__stripe *at)
 static void tidy(csfle_buf *b)
 {
   if (b->cap > CSFLE__KEEP_BYTES) csfle_buf_free(b);
-  else csfle__buf_clear(b);
+  else if (b->len) csfle__buf_clear(b); /* most records leave most of them empty */
 }
 
 void csfle__scratch_give(csfle_serde *s, csfle__scratch *x)
