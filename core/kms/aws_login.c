@@ -230,8 +230,13 @@ static csfle_status start(csfle__aws *a, csfle__aws_login *l, csfle_error *err)
   return CSFLE_OK;
 }
 
-static csfle__next no_credentials(csfle_error *err)
+/* the chain ends here; want of memory is another matter */
+static csfle__next no_credentials(const csfle__io *io, csfle_error *err)
 {
+  if (io->reply.failure[0] && csfle__reply_failed(&io->reply, NULL) == CSFLE_E_NOMEM) {
+    csfle__nomem(err);
+    return CSFLE__FAIL;
+  }
   csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: no credentials found: neither access.key.id nor profile is set, and environment, web identity, profile files, container and instance metadata have none");
   return CSFLE__FAIL;
 }
@@ -266,7 +271,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
   }
 
   if (l->source == WEB) {
-    if (!set_path(l, l->web_file, "")) return no_credentials(err);
+    if (!set_path(l, l->web_file, "")) return no_credentials(io, err);
     CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
     if (!io->need_value.len) {
       csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: web identity token file '%.200s' cannot be read or is empty", l->path);
@@ -290,9 +295,9 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
 
   if (l->source == CONTAINER || (l->source == NOTHING && (env(l, V_RELATIVE).len || env(l, V_FULL).len))) {
     l->source = CONTAINER;
-    if (!env(l, V_RELATIVE).len && !env(l, V_FULL).len) return no_credentials(err);
+    if (!env(l, V_RELATIVE).len && !env(l, V_FULL).len) return no_credentials(io, err);
     if (env(l, V_AUTH_FILE).len) {
-      if (!set_path(l, env(l, V_AUTH_FILE), "")) return no_credentials(err);
+      if (!set_path(l, env(l, V_AUTH_FILE), "")) return no_credentials(io, err);
       CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
       csfle__secret_move(&l->text, &io->need_value);
     }
@@ -318,13 +323,13 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
   }
 
   if (l->source == METADATA || l->source == NOTHING) {
-    if (csfle__truthy(env(l, V_NO_METADATA))) return no_credentials(err);
+    if (csfle__truthy(env(l, V_NO_METADATA))) return no_credentials(io, err);
     if (local_request(a, call, "PUT", "http://169.254.169.254/latest/api/token", CSFLE__NONE, err) != CSFLE_OK ||
         csfle__http_header(io, "X-aws-ec2-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err) != CSFLE_OK)
       return CSFLE__FAIL;
     CSFLE__KMS_STOP(l, CSFLE__SEND);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
-    if (io->reply.status != 200 || !line.len) return no_credentials(err); /* not on EC2: the end of the chain */
+    if (io->reply.status != 200 || !line.len) return no_credentials(io, err); /* not on EC2: the end of the chain */
     if (csfle__secret_copy(&l->text, line, err) != CSFLE_OK) return CSFLE__FAIL;
     if (local_request(a, call, "GET", "http://169.254.169.254/latest/meta-data/iam/security-credentials/", CSFLE__NONE, err) != CSFLE_OK ||
         csfle__http_header(io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
@@ -332,7 +337,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
     CSFLE__KMS_STOP(l, CSFLE__SEND);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
     if (line.len && memchr(line.ptr, '\n', line.len)) line = csfle__trim(csfle__view(line.ptr, (size_t)((const uint8_t *)memchr(line.ptr, '\n', line.len) - line.ptr)));
-    if (io->reply.status != 200 || !line.len || line.len > 128) return no_credentials(err);
+    if (io->reply.status != 200 || !line.len || line.len > 128) return no_credentials(io, err);
     snprintf(l->path, sizeof l->path, "http://169.254.169.254/latest/meta-data/iam/security-credentials/%.*s", CSFLE__FMT(line));
     if (local_request(a, call, "GET", l->path, CSFLE__NONE, err) != CSFLE_OK || csfle__http_header(io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
       return CSFLE__FAIL;

@@ -422,4 +422,6 @@ TEST(every_failed_allocation_is_survived_and_secrets_are_wiped)
   TORTURE(tortured(role, home, FILES("[p]\naws_access_key_id=AKIDP\naws_secret_access_key=sec\n", "[profile q]\n"), two, 2));
   TORTURE(tortured(NULL, web, token, two, 2));
   TORTURE(tortured(NULL, box, NULL, boxed, 2));
+  static const answer imds[] = { { 200, "token", NULL }, { 200, "role", NULL }, { 200, JSON_KEYS("ASIA1"), NULL }, { 200, BLOB, NULL } };
+  TORTURE(tortured(NULL, NULL, NULL, imds, 4));
 }
