@@ -80,7 +80,7 @@ TEST(a_key_id_without_a_version_is_resolved_first_and_the_version_saved_on_reque
 static csfle__bytes rsa_open(csfle__bytes key_base64, csfle__bytes sealed, uint8_t *out, size_t cap)
 {
   static uint8_t der[4096];
-  size_t         n, len = cap;
+  size_t         n = 0, len = cap;
   assert_true(key_base64.len < sizeof der && csfle__base64_decode(key_base64, der, &n));
   const unsigned char *p = der;
   EVP_PKEY            *key = d2i_AutoPrivateKey(NULL, &p, (long)n);
