@@ -28,7 +28,9 @@ check:
 
 bench: configure
 	@$(NINJA)
-	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; exit $$rc
+	@scripts/install-deps check
+	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; \
+	bench/compare_clients.py $(RELEASE) || rc=1; exit $$rc
 
 fuzz: deps
 	@scripts/fuzz --minutes $(or $(MINUTES),10) --report
