@@ -169,7 +169,7 @@ TEST(a_service_account_file_signs_for_itself_or_exchanges_at_its_token_url)
 
 TEST(key_ids_and_settings_of_other_forms_and_foreign_hosts_are_refused)
 {
-  static const char *const keys[] = { "", "projects/p1", KEY "/cryptoKeyVersions/1", KEY "/", "/" KEY, "projects//locations/l/keyRings/r/cryptoKeys/k", "projects/p/locations/l/keyRings/r/cryptoKeys/..",
+  static const char *const keys[] = { "", "projects/p1", (KEY "/cryptoKeyVersions/1"), (KEY "/"), ("/" KEY), "projects//locations/l/keyRings/r/cryptoKeys/k", "projects/p/locations/l/keyRings/r/cryptoKeys/..",
                                       "projects/p/locations/l/keyRings/r/cryptoKeys/k?x", "projects/p/locations/l/keyrings/r/cryptoKeys/k", "projects/../locations/l/keyRings/r/cryptoKeys/k" };
   static const pair        type[] = { { "account.type", "user" }, { NULL, NULL } }, path[] = { { "credentials.path", "/x" }, { NULL, NULL } };
   static const pair        listed[] = { { CSFLE__HOSTS_PROPERTY, "vault.bank" }, { NULL, NULL } };
