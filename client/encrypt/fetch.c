@@ -173,9 +173,16 @@ static const char *get_prop(void *opaque, const char *name)
   return f->want->props && f->want->props->get ? f->want->props->get(f->want->props->opaque, name) : NULL;
 }
 
+/* What the operator alone has set: which hosts may be called, endpoints of their own. [AB-8] */
+static const char *own_prop(void *opaque, const char *name)
+{
+  csfle__key_fetch *f = opaque;
+  return csfle__kms_prop(f->want->props, name);
+}
+
 static csfle_status open_kms(csfle__key_fetch *f, csfle_error *err)
 {
-  csfle__kms_props props = { get_prop, f };
+  csfle__kms_props props = { get_prop, f, own_prop };
   close_kms(f);
   csfle_status rc = csfle__kms_open(&f->kms, f->kek->kek->kms_type, f->key_id, &props, err);
   if (rc != CSFLE_OK) return rc;
@@ -187,6 +194,7 @@ static csfle_status open_kms(csfle__key_fetch *f, csfle_error *err)
 static csfle__next step_kms(csfle__key_fetch *f, csfle_error *err)
 {
   f->kms_call.now_ms = csfle__wall_ms(&f->ring->rc->world);
+  f->kms_call.mono_ms = csfle__mono_ms(&f->ring->rc->world);
   f->io = &f->kms_call.io;
   return csfle__kms_step(f->kms, &f->kms_call, err);
 }

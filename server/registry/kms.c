@@ -4,13 +4,22 @@
 #include "core/kms/driver.h"
 #include "server/log/must.h"
 
-
+typedef struct asked {
+  const csfle__pairs *props;
+  const char         *hosts;
+} asked;
 
 static const char *get_prop(void *opaque, const char *name)
 {
-  const csfle__pairs *props = (const csfle__pairs *)opaque;
-  csfle__bytes        v = csfle__pairs_get(props, name);
+  csfle__bytes v = csfle__pairs_get(((const asked *)opaque)->props, name);
   return v.ptr ? (const char *)v.ptr : NULL; /* texts of an arena end with NUL */
+}
+
+/* what a KEK cannot set: where the server's credentials may go [AB-8] */
+static const char *own_prop(void *opaque, const char *name)
+{
+  const char *hosts = ((const asked *)opaque)->hosts;
+  return strcmp(name, "csfle.allow.kms.hosts") == 0 && hosts && *hosts ? hosts : NULL;
 }
 
 static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes key_id, bool unwrap, csfle__bytes in,
@@ -18,7 +27,8 @@ static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes ke
 {
   csfle__kms      *kms = NULL;
   csfle__kms_call  call;
-  csfle__kms_props props = { get_prop, (void *)&k->props };
+  asked            a = { &k->props, g->options.kms_hosts };
+  csfle__kms_props props = { get_prop, &a, own_prop };
 
   csfle_status rc = csfle__kms_open(&kms, k->type, key_id, &props, err);
   if (rc != CSFLE_OK) return rc;

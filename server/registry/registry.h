@@ -22,6 +22,7 @@ typedef struct registry_options {
   int64_t         max_keys; /**< dek.registry.max.keys */
   registry_limits schemas, subjects, subject_versions, contexts, keks, dek_subjects, dek_versions;
   const char     *group_id; /**< schema.registry.group.id */
+  const char     *kms_hosts; /**< csfle.allow.kms.hosts, "": the vendors' own; borrowed */
 } registry_options;
 
 typedef struct registry {

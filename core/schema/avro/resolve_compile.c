@@ -161,7 +161,7 @@ static csfle_status reader_branch(compiler *c, const csfle__avro_type *w, const 
 
 static csfle_status enumeration(compiler *c, const csfle__avro_type *w, const csfle__avro_type *t)
 {
-  uint32_t     at, known = 0;
+  uint32_t     at = 0, known = 0;
   csfle_status rc = numbers(c, w->count, &at);
   if (rc == CSFLE_OK) rc = spend(c, w->count);
   if (rc != CSFLE_OK) return rc;
@@ -242,7 +242,7 @@ static csfle_status one(compiler *c, const csfle__avro_type *w, const csfle__avr
 
 static csfle_status pair(compiler *c, const csfle__avro_type *w, const csfle__avro_type *t)
 {
-  uint32_t     at, *target;
+  uint32_t     at = 0, *target;
   csfle_status rc;
   if (w->kind != AVRO_UNION) return one(c, w, t);
   if ((rc = numbers(c, w->count, &at)) != CSFLE_OK) return rc;
@@ -362,7 +362,7 @@ static csfle_status in_order(compiler *c, const csfle__avro_type *w, const csfle
 
 static csfle_status reordered(compiler *c, const csfle__avro_type *w, const csfle__avro_type *t, const uint32_t *of_t, const uint32_t *of_w)
 {
-  uint32_t     at, piece = 0;
+  uint32_t     at = 0, piece = 0;
   csfle_status rc = numbers(c, t->count, &at);
   for (size_t i = 0; i < w->count && rc == CSFLE_OK; i++) {
     rc = set_name(c, w, &w->fields[i]);
@@ -449,7 +449,7 @@ static csfle_status mismatch(compiler *c, const failure *f)
 static csfle_status compile(compiler *c)
 {
   csfle_status rc = CSFLE_OK;
-  uint32_t     at;
+  uint32_t     at = 0;
   if (GROW(c, c->r->names, name_cap, 1) != 0) return NOMEM(c);
   c->r->names[c->name_count++] = CSFLE__LIT("");
   /* the first block is the root, whatever it is */

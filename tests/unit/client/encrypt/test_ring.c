@@ -127,6 +127,33 @@ TEST(the_kms_props_of_a_kek_reach_the_driver_only_where_allowed) /* ENC-80, secu
   }
 }
 
+TEST(a_kek_leads_no_credentials_to_a_host_that_the_operator_did_not_name) /* AB-8 */
+{
+  static const char rules[] = "{\"domainRules\":[{\"name\":\"r\",\"type\":\"ENCRYPT\",\"tags\":[\"PII\"],\"params\":{\"encrypt.kek.name\":\"kek1\"}}]}";
+  const struct { const char *config; csfle_status st; } cases[] = {
+    { "rule.executors._default_.param.token.id=t0ken", CSFLE_E_POLICY },
+    { "rule.executors._default_.param.token.id=t0ken\ncsfle.allow.kms.hosts=vault.bank:8200", CSFLE_E_POLICY },
+    { "rule.executors._default_.param.token.id=t0ken\ncsfle.allow.kms.hosts=http://vault.evil:8200", CSFLE_OK }, /* named: the request is made */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    rig         r;
+    csfle_error e = CSFLE_ERROR_INIT;
+    rig_open(&r, CUSTOMER, NULL, rules, cases[i].config);
+    csfle_fake_add_kek(&r.fake, "{\"name\":\"kek1\",\"kmsType\":\"hcvault\",\"kmsKeyId\":\"http://vault.evil:8200/transit/keys/k\",\"shared\":false}");
+    csfle_status st = send_one(&r, &e);
+    if (cases[i].st == CSFLE_E_POLICY) {
+      assert_int_equal(st, CSFLE_E_POLICY);
+      assert_non_null(strstr(e.msg, "csfle.allow.kms.hosts"));
+      assert_int_equal(csfle_fake_count(&r.fake, "POST /v1/transit"), 0);
+    } else {
+      assert_int_not_equal(st, CSFLE_E_POLICY);
+      assert_true(csfle_fake_count(&r.fake, "POST /v1/transit") > 0);
+    }
+    assert_null(strstr(e.msg, "t0ken"));
+    rig_close(&r);
+  }
+}
+
 TEST(alternate_key_ids_are_trimmed_and_empty_ones_dropped) /* ENC-79 */
 {
   yyjson_doc *d = yyjson_read_file(CSFLE_TEST_VECTORS "/encryption.json", 0, NULL, NULL);
