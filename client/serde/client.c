@@ -7,7 +7,24 @@
 #include <stdio.h>
 
 uint32_t csfle_version(void) { return CSFLE_VERSION; }
-const char *csfle_features(void) { return "avro,local-kms,curl"; }
+
+#define CSFLE_KMS_DRIVER(file) extern const csfle__kms_driver csfle__kms_driver_##file;
+#include "core/kms/drivers.def"
+#undef CSFLE_KMS_DRIVER
+
+static char features[256] = "avro,curl";
+static void list_features(void)
+{
+#define CSFLE_KMS_DRIVER(file) snprintf(features + strlen(features), sizeof features - strlen(features), ",%s", csfle__kms_driver_##file.type);
+#include "core/kms/drivers.def"
+#undef CSFLE_KMS_DRIVER
+}
+const char *csfle_features(void)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, list_features);
+  return features;
+}
 
 static uint32_t random_below(uint32_t bound)
 {

@@ -31,7 +31,7 @@ extern "C" {
 
 /** Version of the library that was loaded, in the form of CSFLE_VERSION. */
 CSFLE_EXPORT uint32_t csfle_version(void);
-/** What this build can do, comma separated: "avro,local-kms,curl". Static text. */
+/** What this build can do, comma separated: "avro,curl,local-kms". Static text. */
 CSFLE_EXPORT const char *csfle_features(void);
 
 /* ---- errors ------------------------------------------------------------------------------------------------- */
