@@ -412,13 +412,7 @@ csfle_status csfle__avro_from_json(const csfle__schema *base, csfle__bytes json,
   }
   yyjson_val *v = yyjson_doc_get_root(doc);
   e.budget = 1000000 + (json.len < SIZE_MAX / 200 ? json.len * 100 : 0);
-  if (root->kind == AVRO_BYTES) { /* no length prefix at the top [SERDE-18] */
-    static const csfle__avro_type any = { .kind = AVRO_FIXED };
-    csfle__avro_type              raw = any;
-    int64_t                       n = yyjson_is_str(v) ? latin_length(csfle__json_text(v)) : -1;
-    raw.size = n < 0 ? 0 : (size_t)n;
-    rc = n < 0 ? refuse(&e, CSFLE_E_DATUM, "no text of characters up to U+00FF for", root) : put_latin(&e, &raw, csfle__json_text(v));
-  } else rc = begin(&e, root, v, false);
+  rc = begin(&e, root, v, false);
   while (rc == CSFLE_OK && e.depth) rc = step(&e);
   csfle__free(e.stack), csfle__free(e.slots);
   yyjson_doc_free(doc);

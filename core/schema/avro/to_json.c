@@ -221,11 +221,7 @@ csfle_status csfle__avro_to_json(const csfle__schema *base, csfle__bytes in, uns
   reader                    r = { .s = s, .out = out, .err = err, .start = from, .at = from, .end = from + in.len,
                                   .plain = flags & CSFLE__TEXT_PLAIN_UNIONS };
   size_t                    start = out->len;
-  csfle_status              rc;
-  if (s->root->kind == AVRO_BYTES) { /* no length prefix at the top [SERDE-18] */
-    rc = latin(&r, in);
-    r.at = r.end;
-  } else rc = begin(&r, s->root);
+  csfle_status              rc = begin(&r, s->root);
   while (rc == CSFLE_OK && r.depth) rc = step(&r);
   csfle__free(r.stack);
   if (rc == CSFLE_OK && consumed) *consumed = (size_t)(r.at - r.start);

@@ -216,11 +216,11 @@ TEST(a_guid_is_read_from_header_and_prefix) /* SERDE-9 SERDE-11 SERDE-17 */
 
 TEST(top_level_bytes_have_no_length_and_text_has) /* SERDE-18 SERDE-19 SERDE-3 */
 {
-  const struct { const char *schema; csfle__bytes native, payload; } cases[] = {
-    { "\"bytes\"", BYTES("\x06" "foo"), BYTES("foo") },
-    { "{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":4}", BYTES("\x06" "foo"), BYTES("foo") },
-    { "\"string\"", BYTES("\x06" "foo"), BYTES("\x06" "foo") },
-    { REC("{\"name\":\"f1\",\"type\":\"string\"}"), BYTES("\x06" "foo"), BYTES("\x06" "foo") },
+  const struct { const char *schema; csfle__bytes native, payload; const char *text; } cases[] = {
+    { "\"bytes\"", BYTES("\x06" "foo"), BYTES("foo"), "\"foo\"" },
+    { "{\"type\":\"bytes\",\"logicalType\":\"decimal\",\"precision\":4}", BYTES("\x06" "foo"), BYTES("foo"), "\"foo\"" },
+    { "\"string\"", BYTES("\x06" "foo"), BYTES("\x06" "foo"), "\"foo\"" },
+    { REC("{\"name\":\"f1\",\"type\":\"string\"}"), BYTES("\x06" "foo"), BYTES("\x06" "foo"), "{\"f1\":\"foo\"}" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     rig       r;
@@ -230,6 +230,10 @@ TEST(top_level_bytes_have_no_length_and_text_has) /* SERDE-18 SERDE-19 SERDE-3 *
     assert_bytes_equal(csfle__from(csfle__buf_view(&out), 5), cases[i].payload);
     assert_ok(csfle_deserialize(r.serde, CSFLE_NATIVE, out.ptr, out.len, NULL, &back, NULL, err));
     assert_bytes_equal(csfle__buf_view(&back), cases[i].native);
+    assert_ok(csfle_deserialize(r.serde, CSFLE_JSON, out.ptr, out.len, NULL, &back, NULL, err));
+    assert_bytes_equal(csfle__buf_view(&back), csfle__str(cases[i].text));
+    assert_ok(csfle_serialize(r.serde, CSFLE_JSON, cases[i].text, strlen(cases[i].text), NULL, &out, NULL, err));
+    assert_bytes_equal(csfle__from(csfle__buf_view(&out), 5), cases[i].payload);
     csfle_buf_free(&out), csfle_buf_free(&back);
     rig_close(&r);
   }

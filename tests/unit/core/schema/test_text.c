@@ -52,7 +52,7 @@ TEST(every_type_has_the_text_of_avros_json_encoding_and_comes_back)
     { F("[\"null\",\"double\"]"), "02000000000000f07f", "{\"f\":{\"double\":\"Infinity\"}}", "{\"f\":\"Infinity\"}" },
     { F(ARR("\"null\"")), "0600", "{\"f\":[null,null,null]}", NULL },
     { "\"string\"", "0261", "\"a\"", NULL },
-    { "\"bytes\"", "ff00", "\"\xC3\xBF\\u0000\"", NULL },
+    { "\"bytes\"", "04ff00", "\"\xC3\xBF\\u0000\"", NULL },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     uint8_t        data[64];
