@@ -42,11 +42,11 @@ typedef struct change {
 } change;
 
 static const change changes[] = {
+  { "two strings swapped", REC("C", TAGGED("ssn", "\"string\"") "," F("note", "\"string\"")), REC("C", F("note", "\"string\"") "," TAGGED("ssn", "\"string\"")),
+    BYTES("\x16" CANARY "\x0a" "plain"), "{\"note\":\"plain\",\"ssn\":\"" CANARY "\"}" },
   { "reordered", REC("C", F("id", "\"long\"") "," TAGGED("ssn", "\"string\"") "," F("note", "\"string\"")),
     REC("C", F("note", "\"string\"") "," TAGGED("ssn", "\"string\"") "," F("id", "\"long\"")), BYTES("\x02\x16" CANARY "\x0a" "plain"),
     "{\"note\":\"plain\",\"ssn\":\"" CANARY "\",\"id\":1}" },
-  { "two strings swapped", REC("C", TAGGED("ssn", "\"string\"") "," F("note", "\"string\"")), REC("C", F("note", "\"string\"") "," TAGGED("ssn", "\"string\"")),
-    BYTES("\x16" CANARY "\x0a" "plain"), "{\"note\":\"plain\",\"ssn\":\"" CANARY "\"}" },
   { "inserted", REC("C", TAGGED("ssn", "\"string\"") "," F("note", "\"string\"")),
     REC("C", WITH("first", "\"string\"", "\"default\":\"d\"") "," TAGGED("ssn", "\"string\"") "," F("note", "\"string\"")), BYTES("\x16" CANARY "\x0a" "plain"),
     "{\"first\":\"d\",\"ssn\":\"" CANARY "\",\"note\":\"plain\"}" },
