@@ -141,8 +141,30 @@ def records():
     yield (kek + dek % (1, 1) + '1{"keytype":"DEK","kekName":"kek1","subject":"s-value","algorithm":"AES128_GCM","version":1}\n').encode()
 
 
+def kms_reply():
+    """What the recorded servers answered, to every sort of credentials; errors, and files of profiles."""
+    firsts = {"aws": range(6), "ali": range(6, 10), "azu": range(10, 13), "gcp": range(13, 15), "vau": range(15, 17)}
+    for entry in vectors("encryption")["kms_http"]:
+        bodies = []
+        for x in entry["http"]:
+            body = x["response"]["body"]
+            bodies.append(b"2" + (body if isinstance(body, str) else json.dumps(body)).encode())
+        for number in firsts[entry["title"][:3].lower()]:
+            for unwrap in (0, 1):
+                yield bytes([number, unwrap]) + b"\x1e".join(bodies)
+                yield bytes([number, unwrap]) + b"\x1e".join(bodies[::-1])
+    for number in range(17):
+        yield bytes([number, 1]) + b'4x-amzn-ErrorType: a#B:c\r\nRetry-After: 1\r\n\x1f{"__type":"p#ThrottlingException"}\x1e5\x1e9'
+        yield bytes([number, 0]) + b'3<E><Code>SignatureDoesNotMatch</Code><Message>m</Message></E>\x1e1{"errors":["permission denied"]}'
+        yield bytes([number, 0]) + b'4Date: Sun, 22 Nov 2026 02:55:12 GMT\r\n\x1f{"__type":"InvalidSignatureException"}\x1e4{"error":{"code":"x","message":"y"}}'
+    yield b"\x02\0[p]\naws_access_key_id = A # x\naws_secret_access_key=B\n\x1e[profile p]\nrole_arn=r\nsource_profile=p\n\x1e2"
+    yield b'\x08\0{"current":"a","profiles":[{"name":"a","mode":"AK","access_key_id":"A","access_key_secret":"B"}]}\x1e2{"CiphertextBlob":"QQ=="}'
+    yield b"\x08\0{}\x1e[default]\ntype=access_key\naccess_key_id=A\naccess_key_secret=B\n\x1e2{\"CiphertextBlob\":\"QQ==\"}"
+    yield b'\x0d\0{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}\x1e2{"access_token":"t","expires_in":3599}\x1e2{"ciphertext":"QUJD"}'
+
+
 def main():
-    for target in (schema_text, key_material, ciphertext, json_value, wire, tag_path, properties, server_config, model, http_target, records):
+    for target in (schema_text, key_material, ciphertext, json_value, wire, tag_path, properties, server_config, model, http_target, records, kms_reply):
         folder = os.path.join(sys.argv[1], "fuzz_" + target.__name__)
         os.makedirs(folder, exist_ok=True)
         for number, seed in enumerate(target()):

@@ -44,6 +44,7 @@ csfle_status csfle__acs3_sign(csfle__bytes id, csfle__bytes secret, csfle__reque
   csfle__bytes path = CSFLE__LIT("/"), query = CSFLE__NONE;
   csfle_status rc;
   if (!csfle__url_parse(&u, csfle__buf_view(&r->url))) return csfle__fail(err, CSFLE_E_CONFIG, "endpoint is no plain http or https URL");
+  if (!csfle__http_printable(id)) return csfle__fail(err, CSFLE_E_CONFIG, "access key id has a control character in it");
   const uint8_t *mark = u.rest.len ? memchr(u.rest.ptr, '?', u.rest.len) : NULL;
   if (mark) query = csfle__view(mark + 1, u.rest.len - (size_t)(mark - u.rest.ptr) - 1), u.rest.len = (size_t)(mark - u.rest.ptr);
   if (u.rest.len) path = u.rest;

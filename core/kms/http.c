@@ -22,10 +22,16 @@ void csfle__http_start(csfle__io *io, const char *method, uint32_t timeout_ms)
   io->request.timeout_ms = timeout_ms;
 }
 
-csfle_status csfle__http_header(csfle__io *io, const char *name, csfle__bytes value, csfle_error *err)
+bool csfle__http_printable(csfle__bytes value)
 {
   for (size_t i = 0; i < value.len; i++)
-    if (value.ptr[i] < ' ' || value.ptr[i] == 0x7f) return csfle__fail(err, CSFLE_E_CONFIG, "value of the header %s has a control character in it", name);
+    if (value.ptr[i] < ' ' || value.ptr[i] == 0x7f) return false;
+  return true;
+}
+
+csfle_status csfle__http_header(csfle__io *io, const char *name, csfle__bytes value, csfle_error *err)
+{
+  if (!csfle__http_printable(value)) return csfle__fail(err, CSFLE_E_CONFIG, "value of the header %s has a control character in it", name);
   csfle_buf   *b = &io->request.headers;
   csfle_status rc = csfle__buf_puts(b, name, err);
   if (rc == CSFLE_OK) rc = csfle__buf_puts(b, ": ", err);
@@ -79,8 +85,11 @@ bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *r
 
 /* ---- replies */
 
+/* The first line only: what follows it may be the canonical request, with a session token in it. */
 static void cut(char *out, size_t size, csfle__bytes from)
 {
+  const uint8_t *line = from.len ? memchr(from.ptr, '\n', from.len) : NULL;
+  if (line) from.len = (size_t)(line - from.ptr);
   size_t n = from.len < size - 1 ? from.len : size - 1;
   while (n && n < from.len && (from.ptr[n] & 0xc0) == 0x80) n--; /* not inside a character */
   for (size_t i = 0; i < n; i++) out[i] = (char)(from.ptr[i] < ' ' || from.ptr[i] == 0x7f ? ' ' : from.ptr[i]);
@@ -174,7 +183,7 @@ bool csfle__http_again(csfle__kms_call *call, unsigned *tries, bool transient)
   ++*tries;
   if (!transient || *tries >= MAX_TRIES || asked > MAX_WAIT_MS) return false;
   if (csfle__random_fill((uint8_t *)&random, sizeof random) != 1) random = UINT32_MAX; /* no jitter then, but a wait */
-  call->io.wait_until_ms = call->mono_ms + (asked >= 0 ? asked : 1 + (int64_t)(random % (uint32_t)wait));
+  call->io.wait_until_ms = call->mono_ms + (asked > 0 ? asked : 1 + (int64_t)(random % (uint32_t)wait));
   return true;
 }
 

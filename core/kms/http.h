@@ -61,6 +61,8 @@
 void csfle__http_start(csfle__io *io, const char *method, uint32_t timeout_ms);
 /** Appends "Name: value\r\n". CSFLE_E_CONFIG when @p value has a control character in it. */
 csfle_status csfle__http_header(csfle__io *io, const char *name, csfle__bytes value, csfle_error *err);
+/** False when @p value has a control character in it, which no header may have. */
+bool csfle__http_printable(csfle__bytes value);
 /** Appends with all but A-Z a-z 0-9 - _ . ~ percent-encoded (RFC 3986). */
 csfle_status csfle__http_encode(csfle_buf *b, csfle__bytes text, csfle_error *err);
 /** Appends "name=value" encoded, with '&' before it unless @p b is empty or ends with '?'. */
@@ -72,7 +74,7 @@ bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *r
 
 /* ---- replies */
 
-/** What the vendor says went wrong; texts are cut, control characters are blanks. */
+/** What the vendor says went wrong; texts are cut to their first line and these sizes, control characters are blanks. */
 typedef struct csfle__http_words {
   char code[96];     /**< "AccessDeniedException", "" unknown */
   char message[200];

@@ -64,6 +64,8 @@ csfle_status csfle__sigv4_sign(const csfle__sigv4 *s, int64_t now_ms, csfle__req
   csfle_status rc;
 
   if (!csfle__url_parse(&u, csfle__buf_view(&r->url))) return csfle__fail(err, CSFLE_E_CONFIG, "endpoint is no plain http or https URL");
+  if (!csfle__http_printable(s->id) || !csfle__http_printable(s->token))
+    return csfle__fail(err, CSFLE_E_CONFIG, "access key id or session token has a control character in it");
   csfle__time_format(date, sizeof date, "%Y%m%dT%H%M%SZ", now_ms);
   snprintf(day, sizeof day, "%.8s", date);
   csfle_buf_init(&can, 0, CSFLE_BUF_WIPE);

@@ -350,6 +350,9 @@ TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
   fresh(keys, NULL, NULL, later, 3);
   assert_int_equal(wrap(ARN, &err), CSFLE_OK);
   assert_int_equal(s.waited_ms, 2000 + 5000);
+  const answer at_once[] = { { 503, "", "Retry-After: 0\r\n" }, { 200, BLOB, NULL } };
+  fresh(keys, NULL, NULL, at_once, 2);
+  assert_int_equal(wrap(ARN, &err), CSFLE_OK); /* script_run: a wait is a wait */
 }
 
 TEST(a_clock_that_is_wrong_is_put_right_once)
@@ -401,6 +404,17 @@ TEST(hosts_and_endpoints_are_those_of_the_operator)
   static const pair half[] = { { "access.key.id", "A" }, { 0 } };
   fresh(half, NULL, NULL, NULL, 0);
   assert_int_equal(wrap(ARN, &err), CSFLE_E_CONFIG);
+}
+
+/* found by fuzz_kms_reply */
+TEST(credentials_with_control_characters_make_no_header)
+{
+  static const pair v[] = { { "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/c" }, { 0 } };
+  csfle_error       err = CSFLE_ERROR_INIT;
+  FRESH(NULL, v, NULL, { 200, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"b\",\"Token\":\"t\\r\\nX-Evil: 1\"}", NULL });
+  assert_int_equal(wrap(ARN, &err), CSFLE_E_CONFIG);
+  assert_int_equal(s.sent, 1);
+  assert_null(strstr(err.msg, "Evil"));
 }
 
 /* ENC-101 */

@@ -194,7 +194,7 @@ TEST(the_words_of_a_vendor_are_found_in_every_shape)
   const struct { const char *body, *code, *message; } cases[] = {
     { "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no\"}}", "Forbidden", "no" }, { "{\"error\":\"invalid_client\",\"error_description\":\"bad secret\"}", "invalid_client", "bad secret" },
     { "{\"errors\":[\"permission denied\"]}", "", "permission denied" }, { "{\"error\":{\"code\":403,\"message\":\"m\",\"status\":\"PERMISSION_DENIED\"}}", "PERMISSION_DENIED", "m" },
-    { "{\"Code\":\"Throttling.User\",\"Message\":\"slow\"}", "Throttling.User", "slow" }, { "<Error><Code>A</Code><Message> b\nc </Message></Error>", "A", "b c" },
+    { "{\"Code\":\"Throttling.User\",\"Message\":\"slow\"}", "Throttling.User", "slow" }, { "<Error><Code>A</Code><Message> b\nc </Message></Error>", "A", "b" },
     { "", "", "" }, { "[1]", "", "" }, { "{", "", "" }, { "<Code>", "", "" }, { "<", "", "" }, { "{\"message\":\"a\\u0007b\"}", "", "a b" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
