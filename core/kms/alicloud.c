@@ -13,27 +13,27 @@
 #define RENEW_MS   (5 * 60 * 1000)
 #define TIMEOUT_MS 30000
 
-void csfle__ali_session_wipe(csfle__ali_session *s)
+void csfle__alicloud_session_wipe(csfle__alicloud_session *s)
 {
   csfle__secret_wipe(&s->id), csfle__secret_wipe(&s->key), csfle__secret_wipe(&s->token), csfle__secret_wipe(&s->endpoint);
   s->expires_ms = 0, s->own_endpoint = false;
 }
 
-static csfle_status session_copy(csfle__ali_session *to, const csfle__ali_session *from, csfle_error *err)
+static csfle_status session_copy(csfle__alicloud_session *to, const csfle__alicloud_session *from, csfle_error *err)
 {
-  csfle__ali_session_wipe(to);
+  csfle__alicloud_session_wipe(to);
   csfle_status rc = csfle__secret_copy(&to->id, csfle__secret_view(&from->id), err);
   if (rc == CSFLE_OK) rc = csfle__secret_copy(&to->key, csfle__secret_view(&from->key), err);
   if (rc == CSFLE_OK && from->token.len) rc = csfle__secret_copy(&to->token, csfle__secret_view(&from->token), err);
   if (rc == CSFLE_OK && from->endpoint.len) rc = csfle__secret_copy(&to->endpoint, csfle__secret_view(&from->endpoint), err);
   to->expires_ms = from->expires_ms, to->own_endpoint = from->own_endpoint;
-  if (rc != CSFLE_OK) csfle__ali_session_wipe(to);
+  if (rc != CSFLE_OK) csfle__alicloud_session_wipe(to);
   return rc;
 }
 
-bool csfle__ali_transient(const csfle__reply *r, const csfle__http_words *w) { return csfle__http_transient(r) || strncmp(w->code, "Throttling", 10) == 0; }
+bool csfle__alicloud_transient(const csfle__reply *r, const csfle__http_words *w) { return csfle__http_transient(r) || strncmp(w->code, "Throttling", 10) == 0; }
 
-csfle_status csfle__ali_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err)
+csfle_status csfle__alicloud_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err)
 {
   csfle_status rc = csfle__http_fail(about, call, w, err);
   if (call->io.reply.status == 0) return rc;
@@ -44,7 +44,7 @@ csfle_status csfle__ali_fail(const csfle__http_about *about, const csfle__kms_ca
   return rc;
 }
 
-csfle_status csfle__ali_nonce(char out[33], csfle_error *err)
+csfle_status csfle__alicloud_nonce(char out[33], csfle_error *err)
 {
   uint8_t raw[16];
   if (csfle__random_fill(raw, sizeof raw) != 1) return csfle__fail(err, CSFLE_E_INTERNAL, "no random bytes");
@@ -57,7 +57,7 @@ csfle_status csfle__ali_nonce(char out[33], csfle_error *err)
 static int hex(uint8_t c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
 
 /* <region>/<percent-encoded key> */
-static bool parse_id(csfle__ali *a)
+static bool parse_id(csfle__alicloud *a)
 {
   char  *slash = strchr(a->id, '/');
   size_t n = slash ? (size_t)(slash - a->id) : 0, out = 0;
@@ -83,16 +83,16 @@ static bool parse_id(csfle__ali *a)
 
 static void ali_close(csfle__kms *kms)
 {
-  csfle__ali *a = (csfle__ali *)kms;
+  csfle__alicloud *a = (csfle__alicloud *)kms;
   for (size_t i = 0; i < CSFLE__ALI_PROPS; i++) csfle__secret_wipe(&a->props[i]);
-  csfle__ali_session_wipe(&a->session);
+  csfle__alicloud_session_wipe(&a->session);
   csfle__hosts_close(&a->hosts);
   csfle__free(a->id), csfle__free(a->key);
   pthread_mutex_destroy(&a->lock);
   csfle__free(a);
 }
 
-static csfle_status read_props(csfle__ali *a, const csfle__kms_props *props, csfle_error *err)
+static csfle_status read_props(csfle__alicloud *a, const csfle__kms_props *props, csfle_error *err)
 {
   static const char *const names[CSFLE__ALI_PROPS] = { "endpoint", "caFile", "credentialType", "accessKeyId", "accessKeySecret", "securityToken", "roleArn", "roleSessionName",
                                                        "roleSessionExpiration", "policy", "stsEndpoint", "externalId" };
@@ -113,7 +113,7 @@ static csfle_status read_props(csfle__ali *a, const csfle__kms_props *props, csf
 
 static csfle_status ali_open(csfle__kms **out, const csfle__kms_props *props, csfle__bytes key_id, csfle_error *err)
 {
-  csfle__ali  *a = csfle__calloc(1, sizeof *a);
+  csfle__alicloud  *a = csfle__calloc(1, sizeof *a);
   csfle_status rc;
   if (!a) return csfle__nomem(err);
   pthread_mutex_init(&a->lock, NULL);
@@ -137,19 +137,19 @@ typedef struct work {
   int                line;
   unsigned           tries;
   bool               cached, renewed;
-  csfle__ali_session session;
-  csfle__ali_login   login;
+  csfle__alicloud_session session;
+  csfle__alicloud_login   login;
 } work;
 
 static void free_work(void *p)
 {
   work *w = p;
-  csfle__ali_session_wipe(&w->session);
-  csfle__ali_login_free(&w->login);
+  csfle__alicloud_session_wipe(&w->session);
+  csfle__alicloud_login_free(&w->login);
   csfle__free(w);
 }
 
-static csfle_status use_cached(csfle__ali *a, work *w, int64_t now_ms, int64_t margin_ms, csfle_error *err)
+static csfle_status use_cached(csfle__alicloud *a, work *w, int64_t now_ms, int64_t margin_ms, csfle_error *err)
 {
   csfle_status rc = CSFLE_OK;
   pthread_mutex_lock(&a->lock);
@@ -159,7 +159,7 @@ static csfle_status use_cached(csfle__ali *a, work *w, int64_t now_ms, int64_t m
   return rc;
 }
 
-static csfle_status keep(csfle__ali *a, work *w, csfle_error *err)
+static csfle_status keep(csfle__alicloud *a, work *w, csfle_error *err)
 {
   pthread_mutex_lock(&a->lock);
   csfle_status rc = session_copy(&a->session, &w->login.got, err);
@@ -172,7 +172,7 @@ static csfle_status sign(work *w, csfle__kms_call *call, csfle_error *err)
   csfle__io   *io = &call->io;
   char         date[32], nonce[33], body[65] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"; /* SHA-256 of nothing */
   csfle__bytes id = csfle__secret_view(&w->session.id), token = csfle__secret_view(&w->session.token);
-  csfle_status rc = csfle__ali_nonce(nonce, err);
+  csfle_status rc = csfle__alicloud_nonce(nonce, err);
   csfle__time_format(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", call->now_ms);
   if (rc == CSFLE_OK) rc = csfle__http_header(io, "x-acs-action", csfle__str(call->unwrap ? "Decrypt" : "Encrypt"), err);
   if (rc == CSFLE_OK) rc = csfle__http_header(io, "x-acs-version", CSFLE__LIT("2016-01-20"), err);
@@ -184,7 +184,7 @@ static csfle_status sign(work *w, csfle__kms_call *call, csfle_error *err)
   return rc == CSFLE_OK ? csfle__acs3_sign(id, csfle__secret_view(&w->session.key), &io->request, NULL, NULL, err) : rc;
 }
 
-static csfle_status build(csfle__ali *a, work *w, csfle__kms_call *call, csfle_error *err)
+static csfle_status build(csfle__alicloud *a, work *w, csfle__kms_call *call, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
   csfle__bytes    e = csfle__secret_view(&w->session.endpoint);
@@ -207,7 +207,7 @@ static csfle_status build(csfle__ali *a, work *w, csfle__kms_call *call, csfle_e
 }
 
 /* An alias names a key of another id; else it is the id itself, or what an ARN ends with. [ENC-98] */
-static bool right_key(const csfle__ali *a, csfle__bytes answered)
+static bool right_key(const csfle__alicloud *a, csfle__bytes answered)
 {
   const char *last = a->key, *at;
   if (strncmp(a->key, "alias/", 6) == 0 || strstr(a->key, ":alias/")) return true;
@@ -215,7 +215,7 @@ static bool right_key(const csfle__ali *a, csfle__bytes answered)
   return csfle__eq_str(answered, a->key) || csfle__eq_str(answered, last);
 }
 
-static csfle_status take(const csfle__ali *a, csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
+static csfle_status take(const csfle__alicloud *a, csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
 {
   yyjson_doc  *doc = NULL;
   csfle_status rc = csfle__json_parse_secret(&doc, csfle__buf_view(&call->io.reply.body), err);
@@ -233,7 +233,7 @@ static csfle_status take(const csfle__ali *a, csfle__kms_call *call, const csfle
 
 static csfle__next ali_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
 {
-  csfle__ali       *a = (csfle__ali *)kms;
+  csfle__alicloud       *a = (csfle__alicloud *)kms;
   work             *w = call->work;
   csfle__http_about about = { "alicloud-kms", csfle__str(a->id), call->unwrap ? "Decrypt" : "Encrypt" };
   csfle__http_words words;
@@ -251,14 +251,14 @@ static csfle__next ali_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
   if (use_cached(a, w, call->now_ms, RENEW_MS, err) != CSFLE_OK) return CSFLE__FAIL;
 login:
   if (!w->cached) {
-    CSFLE__KMS_AWAIT(w, next, csfle__ali_login_step(a, &w->login, call, err));
+    CSFLE__KMS_AWAIT(w, next, csfle__alicloud_login_step(a, &w->login, call, err));
     if (next == CSFLE__DONE) {
       if (keep(a, w, err) != CSFLE_OK) return CSFLE__FAIL;
     } else {
       if (w->renewed || (err && err->code == CSFLE_E_NOMEM) || use_cached(a, w, call->now_ms, 0, NULL) != CSFLE_OK || !w->cached) return CSFLE__FAIL;
       csfle__ok(err);
     }
-    csfle__ali_login_free(&w->login);
+    csfle__alicloud_login_free(&w->login);
   }
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -273,11 +273,11 @@ again:
     w->renewed = true, w->cached = false;
     goto login;
   }
-  if (csfle__http_again(call, &w->tries, csfle__ali_transient(&call->io.reply, &words))) {
+  if (csfle__http_again(call, &w->tries, csfle__alicloud_transient(&call->io.reply, &words))) {
     CSFLE__KMS_STOP(w, CSFLE__WAIT);
     goto again;
   }
-  csfle__ali_fail(&about, call, &words, err);
+  csfle__alicloud_fail(&about, call, &words, err);
   csfle__io_reset(&call->io); /* the request has key material in it */
   return CSFLE__FAIL;
   CSFLE__KMS_END;

@@ -12,15 +12,15 @@ enum {
 };
 
 /** Credentials ready for signing, and the endpoint that the same environment names. Owned. */
-typedef struct csfle__ali_session {
+typedef struct csfle__alicloud_session {
   csfle__secret id, key, token; /**< id empty: none */
   csfle__secret endpoint;       /**< empty: the region's */
   bool          own_endpoint;   /**< the operator named it, not the registry */
   int64_t       expires_ms;     /**< wall clock; 0: they do not */
-} csfle__ali_session;
-void csfle__ali_session_wipe(csfle__ali_session *s);
+} csfle__alicloud_session;
+void csfle__alicloud_session_wipe(csfle__alicloud_session *s);
 
-typedef struct csfle__ali {
+typedef struct csfle__alicloud {
   csfle__kms    base;
   csfle__hosts  hosts;
   const char   *defaults[5];
@@ -31,26 +31,26 @@ typedef struct csfle__ali {
   csfle__secret props[CSFLE__ALI_PROPS];
   bool          own[CSFLE__ALI_PROPS]; /**< the operator set it */
   pthread_mutex_t    lock;   /**< of session; never held over a step */
-  csfle__ali_session session;
-} csfle__ali;
+  csfle__alicloud_session session;
+} csfle__alicloud;
 
 enum { CSFLE__ALI_VARIABLES = 22 };
-/** Finds credentials: section 4.7 as one machine. Zero state; freed with csfle__ali_login_free. */
-typedef struct csfle__ali_login {
+/** Finds credentials: section 4.7 as one machine. Zero state; freed with csfle__alicloud_login_free. */
+typedef struct csfle__alicloud_login {
   int                line, source;
   unsigned           tries;
   size_t             i;
   bool               assume;
   csfle__secret      env[CSFLE__ALI_VARIABLES], file, text, role, role_session;
   char               path[1024];
-  csfle__ali_session got;
-} csfle__ali_login;
-csfle__next csfle__ali_login_step(csfle__ali *a, csfle__ali_login *l, csfle__kms_call *call, csfle_error *err);
-void csfle__ali_login_free(csfle__ali_login *l);
+  csfle__alicloud_session got;
+} csfle__alicloud_login;
+csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login *l, csfle__kms_call *call, csfle_error *err);
+void csfle__alicloud_login_free(csfle__alicloud_login *l);
 
-csfle_status csfle__ali_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err);
-bool csfle__ali_transient(const csfle__reply *r, const csfle__http_words *w);
+csfle_status csfle__alicloud_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err);
+bool csfle__alicloud_transient(const csfle__reply *r, const csfle__http_words *w);
 /** 32 random hex digits and a NUL. CSFLE_E_INTERNAL when there is no randomness. */
-csfle_status csfle__ali_nonce(char out[33], csfle_error *err);
+csfle_status csfle__alicloud_nonce(char out[33], csfle_error *err);
 
 #endif

@@ -27,19 +27,19 @@ static const char *const variables[CSFLE__ALI_VARIABLES] = {
 };
 enum { NOTHING, KEYS, OIDC, ECS, URI };
 
-void csfle__ali_login_free(csfle__ali_login *l)
+void csfle__alicloud_login_free(csfle__alicloud_login *l)
 {
   for (size_t i = 0; i < CSFLE__ALI_VARIABLES; i++) csfle__secret_wipe(&l->env[i]);
   csfle__secret_wipe(&l->file), csfle__secret_wipe(&l->text), csfle__secret_wipe(&l->role), csfle__secret_wipe(&l->role_session);
-  csfle__ali_session_wipe(&l->got);
+  csfle__alicloud_session_wipe(&l->got);
   memset(l, 0, sizeof *l);
 }
 
-static csfle__bytes env(const csfle__ali_login *l, int v) { return csfle__secret_view(&l->env[v]); }
+static csfle__bytes env(const csfle__alicloud_login *l, int v) { return csfle__secret_view(&l->env[v]); }
 static csfle__bytes either(csfle__bytes a, csfle__bytes b) { return a.len ? a : b; }
-static csfle__bytes setting(const csfle__ali *a, const csfle__ali_login *l, int p, int v) { return either(csfle__secret_view(&a->props[p]), env(l, v)); }
+static csfle__bytes setting(const csfle__alicloud *a, const csfle__alicloud_login *l, int p, int v) { return either(csfle__secret_view(&a->props[p]), env(l, v)); }
 
-static csfle_status set_keys(csfle__ali_session *s, csfle__bytes id, csfle__bytes key, csfle__bytes token, int64_t expires_ms, csfle_error *err)
+static csfle_status set_keys(csfle__alicloud_session *s, csfle__bytes id, csfle__bytes key, csfle__bytes token, int64_t expires_ms, csfle_error *err)
 {
   csfle_status rc = csfle__secret_copy(&s->id, id, err);
   if (rc == CSFLE_OK) rc = csfle__secret_copy(&s->key, key, err);
@@ -65,7 +65,7 @@ static bool is_type(csfle__bytes given, const char *name)
   return true;
 }
 
-static csfle_status start(csfle__ali *a, csfle__ali_login *l, csfle_error *err)
+static csfle_status start(csfle__alicloud *a, csfle__alicloud_login *l, csfle_error *err)
 {
   csfle__bytes id = setting(a, l, CSFLE__ALI_ID, V_ID), secret = setting(a, l, CSFLE__ALI_SECRET, V_SECRET), token = setting(a, l, CSFLE__ALI_TOKEN, V_TOKEN);
   csfle__bytes role = setting(a, l, CSFLE__ALI_ROLE, V_ROLE), type = setting(a, l, CSFLE__ALI_TYPE, V_TYPE), endpoint = setting(a, l, CSFLE__ALI_ENDPOINT, V_ENDPOINT);
@@ -111,7 +111,7 @@ static csfle_status start(csfle__ali *a, csfle__ali_login *l, csfle_error *err)
   return rc;
 }
 
-static csfle_status push_role(csfle__ali_login *l, csfle__bytes role, csfle__bytes session, csfle_error *err)
+static csfle_status push_role(csfle__alicloud_login *l, csfle__bytes role, csfle__bytes session, csfle_error *err)
 {
   if (l->assume) return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: the profile assumes a role and so does the configuration: set one of them");
   l->assume = true;
@@ -120,7 +120,7 @@ static csfle_status push_role(csfle__ali_login *l, csfle__bytes role, csfle__byt
 }
 
 /* ~/.aliyun/config.json */
-static csfle_status use_config(csfle__ali_login *l, csfle_error *err)
+static csfle_status use_config(csfle__alicloud_login *l, csfle_error *err)
 {
   yyjson_doc  *doc = NULL;
   yyjson_val  *p;
@@ -148,7 +148,7 @@ static csfle_status use_config(csfle__ali_login *l, csfle_error *err)
   return rc;
 }
 
-static csfle_status use_file(csfle__ali_login *l, csfle_error *err)
+static csfle_status use_file(csfle__alicloud_login *l, csfle_error *err)
 {
   csfle__bytes f = csfle__secret_view(&l->file), name = either(env(l, V_PROFILE), CSFLE__LIT("default"));
   csfle__bytes type = csfle__aws_profile_get(f, false, name, "type"), id = csfle__aws_profile_get(f, false, name, "access_key_id");
@@ -169,7 +169,7 @@ static csfle_status use_file(csfle__ali_login *l, csfle_error *err)
 
 /* ---- requests */
 
-static csfle_status sts_request(csfle__ali *a, csfle__ali_login *l, csfle__kms_call *call, const char *action, csfle_error *err)
+static csfle_status sts_request(csfle__alicloud *a, csfle__alicloud_login *l, csfle__kms_call *call, const char *action, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
   csfle__bytes    e = setting(a, l, CSFLE__ALI_STS, V_STS), oidc = csfle__trim(csfle__secret_view(&l->text)), v;
@@ -182,7 +182,7 @@ static csfle_status sts_request(csfle__ali *a, csfle__ali_login *l, csfle__kms_c
   csfle_status rc = e.len ? csfle__buf_printf(&r->url, err, "%s%.*s/?", plain ? "" : "https://", CSFLE__FMT(e)) : csfle__buf_puts(&r->url, "https://sts.aliyuncs.com/?", err);
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, own ? CSFLE__HOST_OWN : CSFLE__HOST_LOGIN, r, err);
   if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "Content-Type", CSFLE__LIT("application/x-www-form-urlencoded"), err);
-  if (rc == CSFLE_OK) rc = csfle__ali_nonce(nonce, err);
+  if (rc == CSFLE_OK) rc = csfle__alicloud_nonce(nonce, err);
   csfle__time_format(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", call->now_ms);
   if (rc == CSFLE_OK) rc = csfle__http_form(&r->url, "Version", CSFLE__LIT("2015-04-01"), err);
   if (rc == CSFLE_OK) rc = csfle__http_form(&r->url, "Action", csfle__str(action), err);
@@ -206,14 +206,14 @@ static csfle_status sts_request(csfle__ali *a, csfle__ali_login *l, csfle__kms_c
   return rc == CSFLE_OK && !web ? csfle__rpc1_sign(csfle__secret_view(&l->got.key), r, NULL, err) : rc;
 }
 
-static csfle_status get_request(csfle__ali *a, csfle__kms_call *call, const char *method, const char *base, csfle__bytes rest, csfle__host_kind kind, csfle_error *err)
+static csfle_status get_request(csfle__alicloud *a, csfle__kms_call *call, const char *method, const char *base, csfle__bytes rest, csfle__host_kind kind, csfle_error *err)
 {
   csfle__http_start(&call->io, method, kind == CSFLE__HOST_LOCAL ? METADATA_MS : TIMEOUT_MS);
   csfle_status rc = csfle__buf_printf(&call->io.request.url, err, "%s%.*s", base, CSFLE__FMT(rest));
   return rc == CSFLE_OK ? csfle__hosts_check(&a->hosts, kind, &call->io.request, err) : rc;
 }
 
-static csfle_status take(csfle__ali_login *l, const csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
+static csfle_status take(csfle__alicloud_login *l, const csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
 {
   yyjson_doc  *doc = NULL;
   int64_t      until;
@@ -234,7 +234,7 @@ static csfle_status take(csfle__ali_login *l, const csfle__kms_call *call, const
 
 static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about, const csfle__http_words *w, csfle_error *err)
 {
-  csfle__ali_fail(about, call, w, err);
+  csfle__alicloud_fail(about, call, w, err);
   if (err && err->code == CSFLE_E_DECRYPT) err->code = CSFLE_E_UNAUTHENTICATED;
   csfle__io_reset(&call->io);
   return CSFLE__FAIL;
@@ -254,7 +254,7 @@ static csfle__next no_credentials(csfle_error *err)
   return CSFLE__FAIL;
 }
 
-static bool set_path(csfle__ali_login *l, csfle__bytes given, const char *below_home)
+static bool set_path(csfle__alicloud_login *l, csfle__bytes given, const char *below_home)
 {
   csfle__bytes home = env(l, V_HOME);
   if (!given.len && !home.len) return false;
@@ -262,7 +262,7 @@ static bool set_path(csfle__ali_login *l, csfle__bytes given, const char *below_
   return n > 0 && (size_t)n < sizeof l->path;
 }
 
-csfle__next csfle__ali_login_step(csfle__ali *a, csfle__ali_login *l, csfle__kms_call *call, csfle_error *err)
+csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login *l, csfle__kms_call *call, csfle_error *err)
 {
   csfle__io        *io = &call->io;
   csfle__http_about about = { "alicloud-kms", csfle__str(a->id), "AssumeRole" };
@@ -291,7 +291,7 @@ csfle__next csfle__ali_login_step(csfle__ali *a, csfle__ali_login *l, csfle__kms
     about.operation = "AssumeRoleWithOIDC";
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
-      if (!csfle__http_again(call, &l->tries, csfle__ali_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
+      if (!csfle__http_again(call, &l->tries, csfle__alicloud_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
       CSFLE__KMS_STOP(l, CSFLE__WAIT);
       goto oidc;
     }
@@ -361,7 +361,7 @@ csfle__next csfle__ali_login_step(csfle__ali *a, csfle__ali_login *l, csfle__kms
     CSFLE__KMS_STOP(l, CSFLE__SEND);
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
-      if (!csfle__http_again(call, &l->tries, csfle__ali_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
+      if (!csfle__http_again(call, &l->tries, csfle__alicloud_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
       CSFLE__KMS_STOP(l, CSFLE__WAIT);
       goto assume;
     }
