@@ -9,9 +9,24 @@ typedef struct asked {
   const char         *hosts;
 } asked;
 
+/* Names by which a KEK could have the server act as somebody the KEK's writer is not: only with credentials it brings. [AB-7] [AB-8] */
+bool registry_kms_prop_allowed(const csfle__pairs *props, const char *name)
+{
+  static const char *const steering[] = { "role.", "profile", "alicloud.kms.role", "alicloud.kms.stsEndpoint", "alicloud.kms.policy",
+                                          "alicloud.kms.externalId", "alicloud.kms.credentialType", "alicloud.kms.endpoint" };
+  bool steers = false;
+  for (size_t i = 0; i < sizeof steering / sizeof *steering; i++) steers |= strncmp(name, steering[i], strlen(steering[i])) == 0;
+  if (!steers) return true;
+  const char *id = strncmp(name, "alicloud.", 9) == 0 ? "alicloud.kms.accessKeyId" : "access.key.id";
+  const char *secret = strncmp(name, "alicloud.", 9) == 0 ? "alicloud.kms.accessKeySecret" : "secret.access.key";
+  return csfle__pairs_get(props, id).len && csfle__pairs_get(props, secret).len;
+}
+
 static const char *get_prop(void *opaque, const char *name)
 {
-  csfle__bytes v = csfle__pairs_get(((const asked *)opaque)->props, name);
+  const csfle__pairs *props = ((const asked *)opaque)->props;
+  if (!registry_kms_prop_allowed(props, name)) return NULL;
+  csfle__bytes v = csfle__pairs_get(props, name);
   return v.ptr ? (const char *)v.ptr : NULL; /* texts of an arena end with NUL */
 }
 

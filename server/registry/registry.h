@@ -232,6 +232,8 @@ typedef struct registry_kms_key {
   csfle__bytes type, key_id;
   csfle__pairs props;
 } registry_kms_key;
+/** Whether a KEK's kmsProps may set @p name: what chooses an identity needs credentials of the KEK's own beside it. [AB-7] */
+bool registry_kms_prop_allowed(const csfle__pairs *props, const char *name);
 bool registry_kms_wrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes material,
                        csfle__secret *wrapped, registry_problem *p);
 bool registry_kms_unwrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes wrapped,

@@ -1,0 +1,19 @@
+/* Proves that a KEK cannot have the server act under another identity of the server's own. */
+#include "server/registry/registry.h"
+#include "tests/support/test.h"
+
+#define PAIR(n, v) { CSFLE__LIT(n), CSFLE__LIT(v) }
+
+TEST(a_kek_chooses_no_role_for_the_credentials_of_the_server) /* AB-7 AB-8 */
+{
+  csfle__pair bare[] = { PAIR("role.arn", "arn:aws:iam::1:role/admin"), PAIR("profile", "admin"), PAIR("alicloud.kms.roleArn", "r") };
+  csfle__pair own[] = { PAIR("access.key.id", "AKID"), PAIR("role.arn", "arn:aws:iam::1:role/r"), PAIR("secret.access.key", "s") };
+  const struct { csfle__pairs props; const char *name; bool allowed; } cases[] = {
+    { { bare, 3 }, "role.arn", false },          { { bare, 3 }, "role.session.name", false }, { { bare, 3 }, "profile", false },
+    { { bare, 3 }, "alicloud.kms.roleArn", false }, { { bare, 3 }, "alicloud.kms.endpoint", false },
+    { { bare, 3 }, "secret", true },             { { bare, 3 }, "encrypt.alternate.kms.key.ids", true },
+    { { own, 3 }, "role.arn", true },            { { own, 3 }, "alicloud.kms.roleArn", false },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    assert_int_equal(registry_kms_prop_allowed(&cases[i].props, cases[i].name), cases[i].allowed);
+}
