@@ -56,7 +56,7 @@ static double fill(const char *store)
 static double select_all(const char *store)
 {
   sqlite3      *db;
-  sqlite3_stmt *s;
+  sqlite3_stmt *s = NULL;
   uint64_t      from = bench_now_ns();
   if (sqlite3_open(store, &db) != SQLITE_OK || sqlite3_prepare_v2(db, "SELECT * FROM log", -1, &s, NULL) != SQLITE_OK) die("SELECT");
   while (sqlite3_step(s) == SQLITE_ROW)

@@ -37,3 +37,20 @@ TEST(a_signature_verifies_and_other_keys_are_refused_without_their_text)
   csfle__secret_wipe(&sig);
   EVP_PKEY_free(good), EVP_PKEY_free(small), EVP_PKEY_free(curve);
 }
+
+static csfle_status sign_once(csfle__bytes pem)
+{
+  csfle__secret sig = CSFLE__SECRET_INIT;
+  csfle_status  rc = csfle__sign_rs256(pem, BYTES("signed text"), &sig, NULL);
+  csfle__secret_wipe(&sig);
+  return rc;
+}
+
+TEST(signing_survives_every_failed_allocation_of_ours) /* ENC-101 */
+{
+  char         text[4096];
+  EVP_PKEY    *key = EVP_RSA_gen(2048);
+  csfle__bytes pem = pem_of(key, NULL, text, sizeof text);
+  TORTURE(sign_once(pem));
+  EVP_PKEY_free(key);
+}
