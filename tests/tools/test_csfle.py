@@ -507,6 +507,9 @@ def inspection_of_files(w):
     with open(os.path.join(w.folder, "plain.bin"), "wb") as f:
         f.write(plain)
     expect(w.run("inspect", "plain.bin"), 1, out=r"Customer\.ssn +STRING +PII +PLAIN, 6 bytes, although rule encryptPII")
+    w.write("bytes.avsc", '"bytes"')  # top-level bytes have no length in front of them (SERDE-18)
+    bytes_id = int(expect(w.run("schema", "register", "raw-value", "--schema", "bytes.avsc"), 0).out)
+    expect(w.run("inspect", "-", stdin=b"\0" + bytes_id.to_bytes(4, "big") + b"\xff\xfe\xfd"), 0, out="3 bytes of 8")
 
 
 def secrets_stay_secret(w):

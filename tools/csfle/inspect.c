@@ -26,6 +26,8 @@ typedef struct inspection {
   uint8_t             header[CSFLE__WIRE_V1_BYTES];
   size_t              header_len;
   csfle__frame        frame;
+  csfle__bytes        value;    /* the payload as its schema has it: top-level bytes with their length [SERDE-18] */
+  csfle_buf           lengthed;
   csfle__schema_info *info;
   char                subjects[512]; /* "customers-value version 1, ..." */
   csfle__schema      *schema;
@@ -216,6 +218,29 @@ static void add_tag(void *opaque, csfle__bytes path, csfle__bytes tag)
   if (in->tag_count < CSFLE__PLAN_MAX_RULES) in->tags[in->tag_count++] = tag;
 }
 
+static int find_value(inspection *in)
+{
+  yyjson_doc *doc  = NULL;
+  bool        bare = false;
+  in->value = in->frame.payload;
+  if (csfle__json_parse_comments(&doc, in->info->schema, NULL) == CSFLE_OK) {
+    yyjson_val  *root = yyjson_doc_get_root(doc);
+    csfle__bytes type = yyjson_is_obj(root) ? csfle__json_member_text(root, "type") : csfle__json_text(root);
+    bare              = csfle__eq_str(type, "bytes");
+    yyjson_doc_free(doc);
+  }
+  if (!bare) return 0;
+  csfle_status rc = csfle__buf_reserve(&in->lengthed, in->value.len + 10, NULL);
+  for (uint64_t n = (uint64_t)in->value.len << 1; rc == CSFLE_OK; n >>= 7) {
+    rc = csfle__buf_putc(&in->lengthed, (uint8_t)(n < 0x80 ? n : n | 0x80), NULL);
+    if (n < 0x80) break;
+  }
+  if (rc == CSFLE_OK) rc = csfle__buf_put(&in->lengthed, in->value.ptr, in->value.len, NULL);
+  if (rc != CSFLE_OK) return fail(EXIT_FAILED, "no memory for the record");
+  in->value = csfle__buf_view(&in->lengthed);
+  return 0;
+}
+
 static int compile(inspection *in)
 {
   csfle_error         err      = CSFLE_ERROR_INIT;
@@ -244,7 +269,7 @@ static int compile(inspection *in)
   for (size_t i = 0; i < in->tag_count; i++) in->rules[count++] = (csfle__selection_rule){ &in->tags[i], 1 };
   in->selection = (csfle__selection){ .rules = in->rules, .rule_count = count, .patterns = patterns, .pattern_count = meta ? meta->tag_count : 0 };
   if (csfle__plan_compile(&in->plan, in->schema, &in->selection, &err) != CSFLE_OK) rc = fail_with(&err, "schema");
-  else if (csfle__plan_walk(in->plan, in->frame.payload, &in->walk, &err) != CSFLE_OK)
+  else if ((rc = find_value(in)) == 0 && csfle__plan_walk(in->plan, in->value, &in->walk, &err) != CSFLE_OK)
     rc = fail(EXIT_FAILED, "byte %llu of the payload: %s; the record was not written with this schema", (unsigned long long)err.offset, err.msg);
   csfle__free(patterns);
   in->selection.patterns = NULL;
@@ -309,7 +334,7 @@ static bool field_at(inspection *in, size_t i, field *f)
     return !has_value(in, i - in->walk.count);
   }
   span    = &in->walk.spans[i];
-  content = csfle__view(in->frame.payload.ptr + span->off, span->len);
+  content = csfle__view(in->value.ptr + span->off, span->len);
   if (span->kind != 0) return false;
   *f = (field){ .leaf = &in->plan->leaves[span->leaf], .bytes = span->len };
   for (size_t k = 1; k <= in->encrypt_count && !f->rule; k++)
@@ -490,7 +515,7 @@ static int explain(inspection *in)
   if (!in->a->envelope) tell_schema(in);
   if (!sealed && (rc = compile(in)) != 0) return rc;
   csfle_buf_init(&value, 0, CSFLE_BUF_WIPE);
-  if (in->a->values && !sealed && csfle__value_to_json(in->schema, in->frame.payload, 0, &value, NULL, &err) != CSFLE_OK) {
+  if (in->a->values && !sealed && csfle__value_to_json(in->schema, in->value, 0, &value, NULL, &err) != CSFLE_OK) {
     rc = fail_with(&err, "value");
   } else if (in->a->envelope) {
     rc = tell_json(in, sealed, csfle__buf_view(&value));
@@ -498,7 +523,7 @@ static int explain(inspection *in)
     if (sealed) printf("\nThe payload is encrypted as a whole by rule %.*s.\n", CSFLE__FMT(sealed->name));
     else tell_fields(in);
     if (value.len) printf("\n%.*s\n", CSFLE__FMT(csfle__buf_view(&value)));
-    if (in->plan && in->walk.consumed < in->frame.payload.len) printf("\n%zu bytes follow the value\n", in->frame.payload.len - in->walk.consumed);
+    if (in->plan && in->walk.consumed < in->value.len) printf("\n%zu bytes follow the value\n", in->value.len - in->walk.consumed);
   }
   csfle_buf_free(&value);
   if (!rc && in->exposed) rc = fail(EXIT_FAILED, "%zu fields that a rule is to encrypt are plain", in->exposed);
@@ -511,12 +536,14 @@ static int inspect(args *a)
   int        rc;
 
   csfle_buf_init(&in.record, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&in.lengthed, 0, CSFLE_BUF_WIPE);
   if ((rc = read_record(&in)) == 0) rc = explain(&in);
   csfle__walk_free(&in.walk);
   csfle__plan_free(in.plan);
   csfle__schema_free(in.schema);
   csfle__schema_info_free(in.info);
   csfle_buf_free(&in.record);
+  csfle_buf_free(&in.lengthed);
   return rc;
 }
 
