@@ -51,6 +51,7 @@ typedef struct csfle__missing {
 } csfle__missing;
 #define CSFLE__MISSING_MS  1000
 #define CSFLE__MISSING_MAX 1000
+/** Remembers for CSFLE__MISSING_MS that @p key was answered with @p err. Without memory it does nothing. */
 void csfle__missing_put(csfle__cache *c, csfle__bytes key, const csfle_error *err, int64_t now_ms);
 /** True: it was not there a moment ago; *err says what was said then. */
 bool csfle__missing_get(csfle__cache *c, csfle__bytes key, csfle_error *err, int64_t now_ms);

@@ -47,6 +47,7 @@ typedef struct csfle__world {
   uint32_t (*random)(uint32_t bound); /**< 0 .. bound-1 */
 } csfle__world;
 
+/** The two clocks of @p w, in milliseconds: monotonic for ages and waits, wall for what others' timestamps are compared with. */
 static inline int64_t csfle__mono_ms(const csfle__world *w) { return w->clock.monotonic_ms(w->clock.opaque); }
 static inline int64_t csfle__wall_ms(const csfle__world *w) { return w->clock.wall_ms(w->clock.opaque); }
 

@@ -37,6 +37,7 @@ typedef struct csfle__schema_want {
  */
 csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err);
 
+/** The clocks of the client's world, in milliseconds. */
 static inline int64_t csfle__client_mono(const csfle_client *cl) { return csfle__mono_ms(&cl->rc.world); }
 static inline int64_t csfle__client_wall(const csfle_client *cl) { return csfle__wall_ms(&cl->rc.world); }
 

@@ -4,6 +4,7 @@
 
 #include "core/base/buf.h"
 
+/** Characters that @p n bytes become, padding included. */
 static inline size_t csfle__base64_len(size_t n) { return (n + 2) / 3 * 4; }
 /** Writes csfle__base64_len(in.len) characters to @p out, no NUL. May not overlap. Constant time in the data. */
 void csfle__base64_encode(csfle__bytes in, char *out);

@@ -20,6 +20,7 @@ typedef struct csfle__bytes {
 /** For printf("%.*s", CSFLE__FMT(b)). */
 #define CSFLE__FMT(b) (int)(b).len, ((b).len ? (const char *)(b).ptr : "")
 
+/** View of @p len bytes at @p ptr, which may be NULL when there are none. */
 static inline csfle__bytes csfle__view(const void *ptr, size_t len)
 {
   return (csfle__bytes){ (const uint8_t *)ptr, len };
@@ -37,6 +38,7 @@ static inline bool csfle__eq(csfle__bytes a, csfle__bytes b)
   return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/** The bytes of a NUL-terminated text. */
 static inline bool csfle__eq_str(csfle__bytes a, const char *text) { return csfle__eq(a, csfle__str(text)); }
 
 /** Order of unsigned bytes, a prefix first: <0, 0, >0. */
@@ -47,6 +49,7 @@ static inline int csfle__cmp(csfle__bytes a, csfle__bytes b)
   return d ? d : (a.len > b.len) - (a.len < b.len);
 }
 
+/** Whether @p a begins with @p prefix; every text begins with the empty one. */
 static inline bool csfle__starts(csfle__bytes a, csfle__bytes prefix)
 {
   return a.len >= prefix.len && (prefix.len == 0 || memcmp(a.ptr, prefix.ptr, prefix.len) == 0);
@@ -73,6 +76,7 @@ bool csfle__truthy(csfle__bytes a);
 /** Without spaces, tabs, CR and LF at both ends. */
 csfle__bytes csfle__trim(csfle__bytes a);
 
+/** Four bytes, most significant first: schema ids and DEK versions on the wire. */
 static inline uint32_t csfle__get_u32be(const uint8_t *p)
 {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];

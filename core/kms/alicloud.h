@@ -45,10 +45,13 @@ typedef struct csfle__alicloud_login {
   char               path[1024];
   csfle__alicloud_session got;
 } csfle__alicloud_login;
+/** Goes on until there are credentials in l->got, or none can be had. One thread at a time for one @p l. */
 csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login *l, csfle__kms_call *call, csfle_error *err);
 void csfle__alicloud_login_free(csfle__alicloud_login *l);
 
+/** csfle__http_fail with what Alibaba's codes say beyond the status: refused, key disabled or gone, throttled. */
 csfle_status csfle__alicloud_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err);
+/** Worth another try: by status, or a code that begins with Throttling. */
 bool csfle__alicloud_transient(const csfle__reply *r, const csfle__http_words *w);
 /** 32 random hex digits and a NUL. CSFLE_E_INTERNAL when there is no randomness. */
 csfle_status csfle__alicloud_nonce(char out[33], csfle_error *err);

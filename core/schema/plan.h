@@ -100,6 +100,7 @@ typedef struct csfle__walk {
   size_t       stack_cap;
 } csfle__walk;
 #define CSFLE__WALK_INIT { NULL, 0, 0, 0, NULL, 0 }
+/** Frees its memory; it may be used again. */
 void csfle__walk_free(csfle__walk *w);
 
 /** New content of span i; ptr NULL with keep true leaves its bytes as they are. */

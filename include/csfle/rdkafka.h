@@ -11,11 +11,13 @@
 extern "C" {
 #endif
 
+/** csfle_headers.add over rd_kafka_headers_t: 0, or -1 when it could not be added. */
 static inline int csfle_rk_header_add(void *opaque, const char *name, const void *v, size_t n)
 {
   return rd_kafka_header_add((rd_kafka_headers_t *)opaque, name, -1, v, (ssize_t)n) == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : -1;
 }
 
+/** csfle_headers.last: the last header of that name, or NULL. Borrowed from the headers. */
 static inline const void *csfle_rk_header_last(void *opaque, const char *name, size_t *n)
 {
   const void *v = NULL;

@@ -94,6 +94,7 @@ bool csfle__avro_takes_nothing(const csfle__avro_type *t, const uint8_t *zero);
  */
 const char *csfle__avro_block(const uint8_t **at, const uint8_t *end, uint64_t *count, const uint8_t **block_end);
 
+/* what csfle__format_avro does for core/schema/plan.h and text.h: see there */
 csfle_status csfle__avro_plan_compile(csfle__plan **out, const csfle__schema *s, const csfle__selection *sel, csfle_error *err);
 void         csfle__avro_plan_free(csfle__plan *p);
 csfle_status csfle__avro_walk(const csfle__plan *p, csfle__bytes in, csfle__walk *w, csfle_error *err);

@@ -43,6 +43,7 @@ typedef struct avro_resolution {
   csfle__bytes     *names; /* full names of the writer's fields; 0 is "" */
 } avro_resolution;
 
+/* what csfle__format_avro does for core/schema/resolve.h: see there */
 csfle_status csfle__avro_resolution_compile(csfle__resolution **out, const csfle__schema *writer, const csfle__schema *reader,
                                             csfle_error *err);
 void         csfle__avro_resolution_free(csfle__resolution *r);
