@@ -107,7 +107,12 @@ def fits(t, v, names):
     if k in ("int", "long"):
         limit = 1 << (31 if k == "int" else 63)
         return isinstance(v, int) and not isinstance(v, bool) and -limit <= v < limit, v
-    if k in ("float", "double"):
+    if k == "float":
+        try:
+            return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(single(v)), v
+        except OverflowError:
+            return False, None  # larger than any float
+    if k == "double":
         return isinstance(v, (int, float)) and not isinstance(v, bool), v
     if k == "string":
         return isinstance(v, str), v
@@ -136,7 +141,7 @@ class Judge:
     def __init__(self, seed):
         self.seed = seed
         self.driver = subprocess.Popen([os.path.join(BUILD, "oracle_json_driver")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.count = dict.fromkeys(("texts", "bare texts", "characters", "not written by fastavro", "read by fastavro"), 0)
+        self.count = dict.fromkeys(("texts", "bare texts", "characters", "not written by fastavro"), 0)
 
     def case(self, number):
         m = Finite(random.Random(f"{self.seed}/{number}"))
@@ -154,7 +159,10 @@ class Judge:
         try:
             fastavro.json_writer(theirs, parsed, [datum])
             theirs = theirs.getvalue().strip()
-        except Exception:  # its JSON writer stumbles over some schemas that are right (a root that is an array, recursion)
+            sound = same(next(fastavro.json_reader(io.StringIO(theirs), parsed)), fastavro.schemaless_reader(io.BytesIO(data), parsed, None))
+        except Exception:  # its JSON side stumbles over some schemas that are right (a root that is an array, recursion)
+            sound = False
+        if not sound:  # it cannot write them, or does not read its own text as the value
             self.count["not written by fastavro"] += 1
             return ""
         plain = bare(schema, datum, names)
@@ -171,15 +179,9 @@ class Judge:
             return "another plain text"
         if a["encoded"][0] != data.hex():
             return "fastavro's text is read as another value"
-        try:
-            next(fastavro.json_reader(io.StringIO(theirs), parsed))
-        except Exception:
-            pass  # it cannot read what it wrote itself
-        else:
-            read = next(fastavro.json_reader(io.StringIO(a["wrapped"]), parsed))
-            if not same(read, fastavro.schemaless_reader(io.BytesIO(data), parsed, None)):
-                return "fastavro reads our text as another value"
-            self.count["read by fastavro"] += 1
+        read = next(fastavro.json_reader(io.StringIO(a["wrapped"]), parsed))
+        if not same(read, fastavro.schemaless_reader(io.BytesIO(data), parsed, None)):
+            return "fastavro reads our text as another value"
         self.count["texts"] += 1
         self.count["characters"] += len(theirs)
         if not has(schema, ("bytes", "fixed"), names, frozenset()):
@@ -214,7 +216,7 @@ def main():
             if failures <= 5:
                 print(f"# case {number}: {wrong}\n" + "\n".join("#   " + line[:2000] for line in judge.last.splitlines()), flush=True)
     n = judge.count
-    failures += n["read by fastavro"] * 2 < o.cases
+    failures += n["texts"] * 2 < o.cases
     print(f"{'not ok' if failures else 'ok'} 1 - {o.cases} values have fastavro's JSON text, both ways: " + ", ".join(f"{x} {what}" for what, x in n.items()))
     few = n["bare texts"] * 5 <= o.cases
     print(f"{'not ok' if few else 'ok'} 2 - {n['bare texts']} of them were read without wrappers, each union's first branch that fits")
