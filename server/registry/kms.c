@@ -12,14 +12,27 @@ typedef struct asked {
 /* Names by which a KEK could have the server act as somebody the KEK's writer is not: only with credentials it brings. [AB-7] [AB-8] */
 bool registry_kms_prop_allowed(const csfle__pairs *props, const char *name)
 {
-  static const char *const steering[] = { "role.", "profile", "alicloud.kms.role", "alicloud.kms.stsEndpoint", "alicloud.kms.policy",
-                                          "alicloud.kms.externalId", "alicloud.kms.credentialType", "alicloud.kms.endpoint" };
-  bool steers = false;
-  for (size_t i = 0; i < sizeof steering / sizeof *steering; i++) steers |= strncmp(name, steering[i], strlen(steering[i])) == 0;
-  if (!steers) return true;
-  const char *id = strncmp(name, "alicloud.", 9) == 0 ? "alicloud.kms.accessKeyId" : "access.key.id";
-  const char *secret = strncmp(name, "alicloud.", 9) == 0 ? "alicloud.kms.accessKeySecret" : "secret.access.key";
-  return csfle__pairs_get(props, id).len && csfle__pairs_get(props, secret).len;
+  static const struct {
+    const char *prefix, *with, *and, *or; /* the prefix counts beside these; NULL asks for nothing */
+  } steering[] = {
+    { "role.", "access.key.id", "secret.access.key", NULL },
+    { "profile", "access.key.id", "secret.access.key", NULL },
+    { "tenant.id", "client.secret", NULL, NULL },
+    { "client.id", "client.secret", NULL, "private.key" }, /* Azure picks a managed identity by it; Google's is part of a key */
+    { "namespace", "token.id", NULL, "approle.secret.id" },
+    { "alicloud.kms.role", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
+    { "alicloud.kms.stsEndpoint", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
+    { "alicloud.kms.policy", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
+    { "alicloud.kms.externalId", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
+    { "alicloud.kms.credentialType", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
+    { "alicloud.kms.endpoint", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
+  };
+  for (size_t i = 0; i < sizeof steering / sizeof *steering; i++) {
+    if (strncmp(name, steering[i].prefix, strlen(steering[i].prefix)) != 0) continue;
+    if (steering[i].or && csfle__pairs_get(props, steering[i].or).len) return true;
+    return csfle__pairs_get(props, steering[i].with).len && (!steering[i].and || csfle__pairs_get(props, steering[i].and).len);
+  }
+  return true;
 }
 
 static const char *get_prop(void *opaque, const char *name)
