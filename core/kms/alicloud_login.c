@@ -269,7 +269,7 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
   csfle__http_words words;
   csfle__bytes      line;
 
-  CSFLE__KMS_BEGIN(l);
+  CSFLE__BEGIN(l);
   for (l->i = 0; l->i < CSFLE__ALI_VARIABLES; l->i++) {
     CSFLE__KMS_NEED(l, io, CSFLE__NEED_VARIABLE, variables[l->i]);
     csfle__secret_move(&l->env[l->i], &io->need_value);
@@ -287,12 +287,12 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
     l->tries = 0;
   oidc:
     if (sts_request(a, l, call, "AssumeRoleWithOIDC", err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "AssumeRoleWithOIDC";
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &l->tries, csfle__alicloud_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
-      CSFLE__KMS_STOP(l, CSFLE__WAIT);
+      CSFLE__STOP(l, CSFLE__WAIT);
       goto oidc;
     }
     if (take(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -311,7 +311,7 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
     if (get_request(a, call, "PUT", METADATA "/latest/api/token", CSFLE__NONE, CSFLE__HOST_LOCAL, err) != CSFLE_OK ||
         csfle__http_header(io, "X-aliyun-ecs-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err) != CSFLE_OK)
       return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     if (no_memory(io)) return out_of_memory(err);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
     if (io->reply.status == 200 && line.len) {
@@ -319,7 +319,7 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
       if (get_request(a, call, "GET", RAM, CSFLE__NONE, CSFLE__HOST_LOCAL, err) != CSFLE_OK ||
           csfle__http_header(io, "X-aliyun-ecs-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
         return CSFLE__FAIL;
-      CSFLE__KMS_STOP(l, CSFLE__SEND);
+      CSFLE__STOP(l, CSFLE__SEND);
       if (no_memory(io)) return out_of_memory(err);
       line = either(env(l, V_ECS_ROLE), csfle__trim(csfle__buf_view(&io->reply.body)));
       if (io->reply.status == 200 && line.len && line.len < 128) {
@@ -327,7 +327,7 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
         if (get_request(a, call, "GET", RAM, csfle__str(l->path), CSFLE__HOST_LOCAL, err) != CSFLE_OK ||
             csfle__http_header(io, "X-aliyun-ecs-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
           return CSFLE__FAIL;
-        CSFLE__KMS_STOP(l, CSFLE__SEND);
+        CSFLE__STOP(l, CSFLE__SEND);
         about.operation = "ECS metadata";
         words = (csfle__http_words){ "", "" };
         if (io->reply.status != 200) return give_up(call, &about, &words, err);
@@ -341,12 +341,12 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
     l->tries = 0;
   uri:
     if (get_request(a, call, "GET", "", env(l, V_URI), CSFLE__HOST_OWN, err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "credentials URI";
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &l->tries, csfle__http_transient(&io->reply))) return give_up(call, &about, &words, err);
-      CSFLE__KMS_STOP(l, CSFLE__WAIT);
+      CSFLE__STOP(l, CSFLE__WAIT);
       goto uri;
     }
     if (take(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -358,18 +358,18 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
     l->tries = 0;
   assume:
     if (sts_request(a, l, call, "AssumeRole", err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &l->tries, csfle__alicloud_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
-      CSFLE__KMS_STOP(l, CSFLE__WAIT);
+      CSFLE__STOP(l, CSFLE__WAIT);
       goto assume;
     }
     if (take(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
   }
   csfle__io_reset(io);
   return CSFLE__DONE;
-  CSFLE__KMS_END;
+  CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "alicloud-kms login stepped after its end");
   return CSFLE__FAIL;
 }

@@ -249,11 +249,11 @@ static csfle__next aws_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
       return CSFLE__FAIL;
     }
   }
-  CSFLE__KMS_BEGIN(w);
+  CSFLE__BEGIN(w);
   if (use_cached(a, w, csfle__aws_now(a, call), RENEW_MS, err) != CSFLE_OK) return CSFLE__FAIL;
 login:
   if (!w->cached) {
-    CSFLE__KMS_AWAIT(w, next, csfle__aws_login_step(a, &w->login, call, err));
+    CSFLE__AWAIT(w, next, csfle__aws_login_step(a, &w->login, call, err));
     if (next == CSFLE__DONE) {
       if (keep(a, w, err) != CSFLE_OK) return CSFLE__FAIL;
     } else {
@@ -265,7 +265,7 @@ login:
   }
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-  CSFLE__KMS_STOP(w, CSFLE__SEND);
+  CSFLE__STOP(w, CSFLE__SEND);
   if (call->io.reply.status == 200) {
     csfle_status rc = take(a, call, &about, err);
     csfle__io_reset(&call->io);
@@ -278,13 +278,13 @@ again:
     goto login;
   }
   if (csfle__http_again(call, &w->tries, csfle__aws_transient(&call->io.reply, &words))) {
-    CSFLE__KMS_STOP(w, CSFLE__WAIT);
+    CSFLE__STOP(w, CSFLE__WAIT);
     goto again;
   }
   csfle__aws_fail(&about, call, &words, err);
   csfle__io_reset(&call->io); /* the request has key material in it */
   return CSFLE__FAIL;
-  CSFLE__KMS_END;
+  CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "aws-kms call stepped after its end");
   return CSFLE__FAIL;
 }

@@ -249,7 +249,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
   csfle__bytes      profile, line;
   csfle__aws_role  *role;
 
-  CSFLE__KMS_BEGIN(l);
+  CSFLE__BEGIN(l);
   for (l->i = 0; l->i < CSFLE__AWS_VARIABLES; l->i++) {
     CSFLE__KMS_NEED(l, io, CSFLE__NEED_VARIABLE, variables[l->i]);
     csfle__secret_move(&l->env[l->i], &io->need_value);
@@ -282,12 +282,12 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
   web:
     if (sts_request(a, l, call, "AssumeRoleWithWebIdentity", l->web_role, l->web_session, CSFLE__NONE, csfle__trim(csfle__secret_view(&l->text)), err) != CSFLE_OK)
       return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "AssumeRoleWithWebIdentity";
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &l->tries, csfle__aws_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
-      CSFLE__KMS_STOP(l, CSFLE__WAIT);
+      CSFLE__STOP(l, CSFLE__WAIT);
       goto web;
     }
     if (take_xml(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -311,12 +311,12 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
     if (local_request(a, call, "GET", env(l, V_RELATIVE).len ? "http://169.254.170.2" : "", either(env(l, V_RELATIVE), env(l, V_FULL)), err) != CSFLE_OK ||
         (line.len && csfle__http_header(io, "Authorization", line, err) != CSFLE_OK))
       return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "container credentials";
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &l->tries, csfle__http_transient(&io->reply))) return give_up(call, &about, &words, err);
-      CSFLE__KMS_STOP(l, CSFLE__WAIT);
+      CSFLE__STOP(l, CSFLE__WAIT);
       goto container;
     }
     if (take_json(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -327,21 +327,21 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
     if (local_request(a, call, "PUT", "http://169.254.169.254/latest/api/token", CSFLE__NONE, err) != CSFLE_OK ||
         csfle__http_header(io, "X-aws-ec2-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err) != CSFLE_OK)
       return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
     if (io->reply.status != 200 || !line.len) return no_credentials(io, err); /* not on EC2: the end of the chain */
     if (csfle__secret_copy(&l->text, line, err) != CSFLE_OK) return CSFLE__FAIL;
     if (local_request(a, call, "GET", "http://169.254.169.254/latest/meta-data/iam/security-credentials/", CSFLE__NONE, err) != CSFLE_OK ||
         csfle__http_header(io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
       return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
     if (line.len && memchr(line.ptr, '\n', line.len)) line = csfle__trim(csfle__view(line.ptr, (size_t)((const uint8_t *)memchr(line.ptr, '\n', line.len) - line.ptr)));
     if (io->reply.status != 200 || !line.len || line.len > 128) return no_credentials(io, err);
     snprintf(l->path, sizeof l->path, "http://169.254.169.254/latest/meta-data/iam/security-credentials/%.*s", CSFLE__FMT(line));
     if (local_request(a, call, "GET", l->path, CSFLE__NONE, err) != CSFLE_OK || csfle__http_header(io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
       return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "instance metadata";
     words = (csfle__http_words){ "", "" };
     if (io->reply.status != 200) return give_up(call, &about, &words, err);
@@ -353,7 +353,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
   assume:
     role = &l->roles[l->role_count - 1];
     if (sts_request(a, l, call, "AssumeRole", role->arn, role->session, role->external, CSFLE__NONE, err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__KMS_STOP(l, CSFLE__SEND);
+    CSFLE__STOP(l, CSFLE__SEND);
     if (io->reply.status != 200) {
       bool tried = l->tries > 0;
       words = csfle__http_vendor(&io->reply);
@@ -362,7 +362,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
         goto assume;
       }
       if (!csfle__http_again(call, &l->tries, csfle__aws_transient(&io->reply, &words))) return give_up(call, &about, &words, err);
-      CSFLE__KMS_STOP(l, CSFLE__WAIT);
+      CSFLE__STOP(l, CSFLE__WAIT);
       goto assume;
     }
     if (take_xml(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -370,7 +370,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
   }
   csfle__io_reset(io);
   return CSFLE__DONE;
-  CSFLE__KMS_END;
+  CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "aws-kms login stepped after its end");
   return CSFLE__FAIL;
 }

@@ -321,7 +321,7 @@ static csfle__next azure_step(csfle__kms *kms, csfle__kms_call *call, csfle_erro
       return CSFLE__FAIL;
     }
   }
-  CSFLE__KMS_BEGIN(w);
+  CSFLE__BEGIN(w);
   if (choose(a, w, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
   pthread_mutex_lock(&a->session.lock);
   rc = csfle__secret_copy(&w->resource, csfle__secret_view(&a->resource), err);
@@ -356,7 +356,7 @@ login:
     w->tries = 0;
   login_again:
     if (build_login(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__KMS_STOP(w, CSFLE__SEND);
+    CSFLE__STOP(w, CSFLE__SEND);
     if (io->reply.status != 200) {
       if (w->local && !io->reply.status) {
         csfle__fail(err, CSFLE_E_CONFIG, "azure-kms: no credentials found: tenant.id, client.id and client.secret are not all set, and environment, workload identity and managed identity have none");
@@ -364,7 +364,7 @@ login:
       }
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &w->tries, csfle__http_transient(&io->reply))) return give_up(call, &login_about, &words, true, err);
-      CSFLE__KMS_STOP(w, CSFLE__WAIT);
+      CSFLE__STOP(w, CSFLE__WAIT);
       goto login_again;
     }
     if (csfle__bearer_take_oauth(&a->session, call, &login_about, &w->token, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -372,7 +372,7 @@ login:
   w->tries = 0;
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-  CSFLE__KMS_STOP(w, CSFLE__SEND);
+  CSFLE__STOP(w, CSFLE__SEND);
   if (io->reply.status == 200) {
     bool got = !w->version.len;
     rc = got ? take_version(w, call, &about, err) : take(a, w, call, &about, err);
@@ -390,11 +390,11 @@ again:
   }
   words = csfle__http_vendor(&io->reply);
   if (csfle__http_again(call, &w->tries, csfle__http_transient(&io->reply))) {
-    CSFLE__KMS_STOP(w, CSFLE__WAIT);
+    CSFLE__STOP(w, CSFLE__WAIT);
     goto again;
   }
   return give_up(call, &about, &words, false, err);
-  CSFLE__KMS_END;
+  CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "azure-kms call stepped after its end");
   return CSFLE__FAIL;
 }

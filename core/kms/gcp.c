@@ -324,7 +324,7 @@ static csfle__next gcp_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
       return CSFLE__FAIL;
     }
   }
-  CSFLE__KMS_BEGIN(w);
+  CSFLE__BEGIN(w);
   for (w->i = 0; w->i < VARIABLES; w->i++) {
     CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, variables[w->i]);
     csfle__secret_move(&w->env[w->i], &io->need_value);
@@ -353,7 +353,7 @@ login:
     }
   login_again:
     if (build_login(g, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__KMS_STOP(w, CSFLE__SEND);
+    CSFLE__STOP(w, CSFLE__SEND);
     if (w->metadata && (!io->reply.status || !csfle__eq_nocase(csfle__header(csfle__buf_view(&io->reply.headers), "Metadata-Flavor"), CSFLE__LIT("Google")))) {
       csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: no credentials found: client.id, client.email, private.key.id and private.key are not all set, and files and metadata server have none");
       return CSFLE__FAIL;
@@ -361,7 +361,7 @@ login:
     if (io->reply.status != 200) {
       words = csfle__http_vendor(&io->reply);
       if (!csfle__http_again(call, &w->tries, csfle__http_transient(&io->reply))) return give_up(call, &login_about, &words, true, err);
-      CSFLE__KMS_STOP(w, CSFLE__WAIT);
+      CSFLE__STOP(w, CSFLE__WAIT);
       goto login_again;
     }
     if (csfle__bearer_take_oauth(&g->session, call, &login_about, &w->token, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -370,12 +370,12 @@ signed_in:
   w->tries = 0;
 again:
   if (build(g, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-  CSFLE__KMS_STOP(w, CSFLE__SEND);
+  CSFLE__STOP(w, CSFLE__SEND);
   if (io->reply.status == 200) {
     bool damaged;
     rc = take(call, &about, &damaged, err);
     if (damaged && csfle__http_again(call, &w->tries, true)) {
-      CSFLE__KMS_STOP(w, CSFLE__WAIT);
+      CSFLE__STOP(w, CSFLE__WAIT);
       goto again;
     }
     csfle__io_reset(io);
@@ -388,11 +388,11 @@ again:
   }
   words = csfle__http_vendor(&io->reply);
   if (csfle__http_again(call, &w->tries, csfle__http_transient(&io->reply))) {
-    CSFLE__KMS_STOP(w, CSFLE__WAIT);
+    CSFLE__STOP(w, CSFLE__WAIT);
     goto again;
   }
   return give_up(call, &about, &words, false, err);
-  CSFLE__KMS_END;
+  CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "gcp-kms call stepped after its end");
   return CSFLE__FAIL;
 }

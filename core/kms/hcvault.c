@@ -249,7 +249,7 @@ static csfle__next hcvault_step(csfle__kms *kms, csfle__kms_call *call, csfle_er
       return CSFLE__FAIL;
     }
   }
-  CSFLE__KMS_BEGIN(w);
+  CSFLE__BEGIN(w);
   if (call->unwrap && !is_wrapped(call->in)) {
     csfle__http_failf(&about, CSFLE_E_DECRYPT, err, "wrapped key material does not begin with vault:v");
     return CSFLE__FAIL;
@@ -276,11 +276,11 @@ login:
   login_again:
     if (!w->cached) {
       if (build_login(h, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-      CSFLE__KMS_STOP(w, CSFLE__SEND);
+      CSFLE__STOP(w, CSFLE__SEND);
       if (io->reply.status != 200) {
         words = csfle__http_vendor(&io->reply);
         if (!csfle__http_again(call, &w->tries, transient(&io->reply) && !bad_secret(&words))) return give_up(call, &login_about, &words, true, err);
-        CSFLE__KMS_STOP(w, CSFLE__WAIT);
+        CSFLE__STOP(w, CSFLE__WAIT);
         goto login_again;
       }
       if (take_login(h, w, call, &login_about, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -294,7 +294,7 @@ login:
   w->tries = 0;
 again:
   if (build(h, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
-  CSFLE__KMS_STOP(w, CSFLE__SEND);
+  CSFLE__STOP(w, CSFLE__SEND);
   if (io->reply.status == 200) {
     csfle_status rc = take(call, &about, err);
     csfle__io_reset(io);
@@ -307,11 +307,11 @@ again:
     goto login;
   }
   if (csfle__http_again(call, &w->tries, transient(&io->reply))) {
-    CSFLE__KMS_STOP(w, CSFLE__WAIT);
+    CSFLE__STOP(w, CSFLE__WAIT);
     goto again;
   }
   return give_up(call, &about, &words, false, err);
-  CSFLE__KMS_END;
+  CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "hcvault call stepped after its end");
   return CSFLE__FAIL;
 }

@@ -3,56 +3,35 @@
  * again. Machines are written straight on:
  *
  *     static csfle__next step(..., work *w, csfle__kms_call *call, csfle_error *err) {
- *       CSFLE__KMS_BEGIN(w);                         // w->line is 0 at first; what lives over a stop is in *w
+ *       CSFLE__BEGIN(w);                         // w->line is 0 at first; what lives over a stop is in *w
  *       ...
  *       w->tries = 0;
  *     again:
  *       rc = build(...);                             // csfle__http_start, _url, _header, _body, csfle__hosts_check
- *       CSFLE__KMS_STOP(w, CSFLE__SEND);
+ *       CSFLE__STOP(w, CSFLE__SEND);
  *       if (!ok(&call->io.reply)) {
  *         csfle__http_words words = csfle__http_vendor(&call->io.reply);
- *         if (csfle__http_again(call, &w->tries, transient)) { CSFLE__KMS_STOP(w, CSFLE__WAIT); goto again; }
+ *         if (csfle__http_again(call, &w->tries, transient)) { CSFLE__STOP(w, CSFLE__WAIT); goto again; }
  *         csfle__http_fail(&about, &call->io.reply, &words, err);
  *         return CSFLE__FAIL;
  *       }
- *       CSFLE__KMS_END;
+ *       CSFLE__END;
  *     }
  */
 #ifndef CSFLE_KMS_HTTP_H
 #define CSFLE_KMS_HTTP_H
 
 #include "core/base/json.h"
+#include "core/fetch/step.h"
 #include "core/kms/hosts.h"
 
-#define CSFLE__KMS_BEGIN(m) \
-  switch ((m)->line) {      \
-  case 0:
-#define CSFLE__KMS_END \
-  default: break; }
-/** Returns @p what to the one who steps, goes on here. */
-#define CSFLE__KMS_STOP(m, what) \
-  do {                           \
-    (m)->line = __LINE__;        \
-    return (what);               \
-  case __LINE__:;                \
-  } while (0)
 /** Asks for the file or variable @p name (borrowed until answered); io->need_value and need_found afterwards. */
 #define CSFLE__KMS_NEED(m, io, kind, name)     \
   do {                                         \
     csfle__io_reset(io);                       \
     (io)->need_kind = (kind);                  \
     (io)->need_name = (name);                  \
-    CSFLE__KMS_STOP(m, CSFLE__NEED);           \
-  } while (0)
-
-/** Steps another machine to its end, passing on what it asks for; DONE or FAIL in @p next afterwards. */
-#define CSFLE__KMS_AWAIT(m, next, call)                                    \
-  do {                                                                     \
-    (m)->line = __LINE__;                                                  \
-    __attribute__((fallthrough));                                          \
-  case __LINE__:                                                           \
-    (next) = (call);                                                       \
-    if ((next) != CSFLE__DONE && (next) != CSFLE__FAIL) return (next);     \
+    CSFLE__STOP(m, CSFLE__NEED);           \
   } while (0)
 
 /* ---- requests */
