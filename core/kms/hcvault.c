@@ -2,6 +2,10 @@
  * hcvault [ENC 4.6]: encrypt and decrypt of the transit engine of HashiCorp Vault and OpenBao. The key id is the URL of
  * the key, its whole mount path is honoured; a host of one's own is all there is, so csfle.allow.kms.hosts must name it.
  * A token is used as it is; an AppRole logs in, again shortly before the lease ends and once after a 403. [ENC-96]
+ *
+ * OpenBao kept paths, the headers X-Vault-*, error bodies and the ciphertext's "vault:v1:". What differs, by its
+ * documentation: namespaces are part of the free edition, so that the header acts there; encrypt need not create an unknown
+ * key (disable_upsert); the BAO_* variables are its command line's own and not read here.
  */
 #include "core/base/alloc.h"
 #include "core/kms/bearer.h"
@@ -9,9 +13,10 @@
 #define TIMEOUT_MS 30000
 #define MARGIN_MS  (60 * 1000)
 
-enum { TOKEN, NAMESPACE, ROLE, SECRET, SETTINGS };
-static const char *const properties[SETTINGS] = { "token.id", "namespace", "approle.role.id", "approle.secret.id" };
-static const char *const variables[SETTINGS] = { "VAULT_TOKEN", "VAULT_NAMESPACE", "VAULT_APPROLE_ROLE_ID", "VAULT_APPROLE_SECRET_ID" };
+/* The mount of the AppRole method is ours alone: other clients log in at "approle" only. */
+enum { TOKEN, NAMESPACE, ROLE, SECRET, MOUNT, SETTINGS };
+static const char *const properties[SETTINGS] = { "token.id", "namespace", "approle.role.id", "approle.secret.id", "approle.mount" };
+static const char *const variables[SETTINGS] = { "VAULT_TOKEN", "VAULT_NAMESPACE", "VAULT_APPROLE_ROLE_ID", "VAULT_APPROLE_SECRET_ID", "VAULT_APPROLE_MOUNT" };
 
 /* TLS belongs to the transport, which is shared: what cannot be honoured is not ignored. Empty means the default trust. [ENC-100] */
 static const char *const tls_properties[] = { "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location",
@@ -40,26 +45,30 @@ static bool segment_valid(csfle__bytes s)
   return s.len && !csfle__eq_str(s, ".") && !csfle__eq_str(s, "..");
 }
 
+/* The last two segments of a path and how many there are; 0: one of them is not valid. */
+static size_t split(csfle__bytes path, csfle__bytes *before, csfle__bytes *last)
+{
+  *before = *last = CSFLE__NONE;
+  for (size_t count = 1;; count++) {
+    const uint8_t *slash = path.len ? memchr(path.ptr, '/', path.len) : NULL;
+    *before = *last;
+    *last = csfle__view(path.ptr, slash ? (size_t)(slash - path.ptr) : path.len);
+    if (!segment_valid(*last)) return 0;
+    if (!slash) return count;
+    path = csfle__from(path, last->len + 1);
+  }
+}
+
 /* /{mount}/keys/{name}, the mount of one segment or more [ENC-95] */
 static bool parse_key_id(hcvault *h)
 {
   csfle__url   u;
-  csfle__bytes path, last = CSFLE__NONE, before = CSFLE__NONE;
-  size_t       count = 0;
+  csfle__bytes path, before;
   if (!csfle__url_parse(&u, csfle__str(h->key_id)) || !u.rest.len || u.rest.ptr[0] != '/') return false;
   h->root = csfle__view(h->key_id, (size_t)(u.rest.ptr - (const uint8_t *)h->key_id));
   path = csfle__from(u.rest, 1);
   while (path.len && path.ptr[path.len - 1] == '/') path.len--;
-  for (csfle__bytes rest = path;; count++) {
-    const uint8_t *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
-    before = last;
-    last = csfle__view(rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len);
-    if (!segment_valid(last)) return false;
-    if (!slash) break;
-    rest = csfle__from(rest, last.len + 1);
-  }
-  if (count < 2 || !csfle__eq_str(before, "keys")) return false;
-  h->name = last;
+  if (split(path, &before, &h->name) < 3 || !csfle__eq_str(before, "keys")) return false;
   h->mount = csfle__view(path.ptr, (size_t)(before.ptr - path.ptr) - 1);
   return true;
 }
@@ -129,13 +138,13 @@ static void free_work(void *p)
 
 static bool approle(const work *w) { return w->set[ROLE].len && w->set[SECRET].len; }
 
-static csfle_status start(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err, const char *fmt, csfle__bytes a, csfle__bytes b)
+/* A request to {a}/{b}/{c} */
+static csfle_status start(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err, csfle__bytes a, csfle__bytes b, csfle__bytes c)
 {
   csfle__request *r = &call->io.request;
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
   r->has_body = true;
-  csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/v1/", CSFLE__FMT(h->root));
-  if (rc == CSFLE_OK) rc = b.len ? csfle__buf_printf(&r->url, err, "%.*s/%s/%.*s", CSFLE__FMT(a), fmt, CSFLE__FMT(b)) : csfle__buf_puts(&r->url, fmt, err);
+  csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/v1/%.*s/%.*s/%.*s", CSFLE__FMT(h->root), CSFLE__FMT(a), CSFLE__FMT(b), CSFLE__FMT(c));
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&h->hosts, CSFLE__HOST_KMS, r, err);
   if (rc == CSFLE_OK && w->set[NAMESPACE].len) rc = csfle__http_header(&call->io, "X-Vault-Namespace", csfle__secret_view(&w->set[NAMESPACE]), err);
   if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "X-Vault-Request", CSFLE__LIT("true"), err);
@@ -145,7 +154,10 @@ static csfle_status start(const hcvault *h, const work *w, csfle__kms_call *call
 static csfle_status build_login(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err)
 {
   csfle_buf   *b = &call->io.request.body;
-  csfle_status rc = start(h, w, call, err, "auth/approle/login", CSFLE__NONE, CSFLE__NONE);
+  csfle__bytes mount = w->set[MOUNT].len ? csfle__secret_view(&w->set[MOUNT]) : CSFLE__LIT("approle"), before, last;
+  if (!split(mount, &before, &last))
+    return csfle__fail(err, CSFLE_E_CONFIG, "hcvault: approle.mount is no path: expected the mount below auth/, as in approle or team/approle");
+  csfle_status rc = start(h, w, call, err, CSFLE__LIT("auth"), mount, CSFLE__LIT("login"));
   if (rc == CSFLE_OK) rc = csfle__buf_puts(b, "{\"role_id\":", err);
   if (rc == CSFLE_OK) rc = csfle__json_put_string(b, csfle__secret_view(&w->set[ROLE]), false, err);
   if (rc == CSFLE_OK) rc = csfle__buf_puts(b, ",\"secret_id\":", err);
@@ -156,7 +168,7 @@ static csfle_status build_login(const hcvault *h, const work *w, csfle__kms_call
 static csfle_status build(const hcvault *h, const work *w, csfle__kms_call *call, csfle_error *err)
 {
   csfle_buf   *b = &call->io.request.body;
-  csfle_status rc = start(h, w, call, err, call->unwrap ? "decrypt" : "encrypt", h->mount, h->name);
+  csfle_status rc = start(h, w, call, err, h->mount, csfle__str(call->unwrap ? "decrypt" : "encrypt"), h->name);
   if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "X-Vault-Token", csfle__secret_view(&w->token), err);
   if (rc == CSFLE_OK) rc = csfle__buf_puts(b, call->unwrap ? "{\"ciphertext\":\"" : "{\"plaintext\":\"", err);
   if (rc == CSFLE_OK) rc = call->unwrap ? csfle__buf_put(b, call->in.ptr, call->in.len, err) : csfle__http_base64(b, call->in, err);

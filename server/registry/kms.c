@@ -20,6 +20,7 @@ bool registry_kms_prop_allowed(const csfle__pairs *props, const char *name)
     { "tenant.id", "client.secret", NULL, NULL },
     { "client.id", "client.secret", NULL, "private.key" }, /* Azure picks a managed identity by it; Google's is part of a key */
     { "namespace", "token.id", NULL, "approle.secret.id" },
+    { "approle.mount", "approle.secret.id", NULL, NULL },
     { "alicloud.kms.role", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
     { "alicloud.kms.stsEndpoint", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },
     { "alicloud.kms.policy", "alicloud.kms.accessKeyId", "alicloud.kms.accessKeySecret", NULL },

@@ -86,6 +86,25 @@ TEST(an_approle_logs_in_once_with_its_namespace_and_again_before_the_lease_ends)
   world_done(&w);
 }
 
+TEST(an_approle_logs_in_where_its_method_is_mounted)
+{
+  static const struct { const char *mount, *url; } cases[] = {
+    { "corp/ar", "https://vault.bank:8200/v1/auth/corp/ar/login" }, { "approle-2", "https://vault.bank:8200/v1/auth/approle-2/login" }, { "", LOGIN },
+    { "/corp", NULL }, { "corp/", NULL }, { "..", NULL }, { "corp/../approle", NULL }, { "a?b", NULL }, { "a%2fb", NULL }, { "a\r\nX: y", NULL }, { "a b", NULL },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (int from_env = 0; from_env < 2; from_env++) {
+      const pair mount[] = { { from_env ? "VAULT_APPROLE_MOUNT" : "approle.mount", cases[i].mount }, { "VAULT_APPROLE_ROLE_ID", "r" }, { "VAULT_APPROLE_SECRET_ID", HIDDEN }, { NULL, NULL } };
+      line       script[] = { { "POST", cases[i].url, NULL, NULL, 200, NULL, LOGGED("t1", "60") }, { "POST", ENCRYPT, "X-Vault-Token: t1\r\n", NULL, 200, NULL, WRAPPED }, { 0 } };
+      world      w = { .script = script, .env = from_env ? mount : role_env, .props = mount, .own = allow, .now_ms = 1 };
+      csfle_status rc = world_once(&w, "hcvault", KEY, false, BYTES("m"), NULL);
+      if (rc != (cases[i].url ? CSFLE_OK : CSFLE_E_CONFIG)) fail_msg("%s: %d %s", cases[i].mount, rc, w.err.msg);
+      if (rc) assert_non_null(strstr(w.err.msg, "approle.mount"));
+      assert_int_equal(w.at, rc ? 0 : 2);
+    }
+  }
+}
+
 /* ENC-96 */
 TEST(a_403_under_an_old_login_logs_in_again_once)
 {

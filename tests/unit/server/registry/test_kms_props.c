@@ -10,12 +10,14 @@ TEST(a_kek_chooses_no_role_for_the_credentials_of_the_server) /* AB-7 AB-8 */
   csfle__pair own[] = { PAIR("access.key.id", "AKID"), PAIR("role.arn", "arn:aws:iam::1:role/r"), PAIR("secret.access.key", "s") };
   csfle__pair azure[] = { PAIR("client.id", "other-identity"), PAIR("tenant.id", "t"), PAIR("namespace", "n") };
   csfle__pair secret[] = { PAIR("client.id", "c"), PAIR("client.secret", "s"), PAIR("namespace", "n"), PAIR("token.id", "t") };
+  csfle__pair mount[] = { PAIR("approle.mount", "other"), PAIR("approle.role.id", "r") }, role[] = { PAIR("approle.mount", "m"), PAIR("approle.secret.id", "s") };
   const struct { csfle__pairs props; const char *name; bool allowed; } cases[] = {
     { { bare, 3 }, "role.arn", false },          { { bare, 3 }, "role.session.name", false }, { { bare, 3 }, "profile", false },
     { { bare, 3 }, "alicloud.kms.roleArn", false }, { { bare, 3 }, "alicloud.kms.endpoint", false },
     { { bare, 3 }, "secret", true },             { { bare, 3 }, "encrypt.alternate.kms.key.ids", true },
     { { azure, 3 }, "client.id", false },        { { azure, 3 }, "tenant.id", false },         { { azure, 3 }, "namespace", false },
     { { secret, 4 }, "client.id", true },        { { secret, 4 }, "tenant.id", true },         { { secret, 4 }, "namespace", true },
+    { { mount, 2 }, "approle.mount", false },    { { role, 2 }, "approle.mount", true },
     { { own, 3 }, "role.arn", true },            { { own, 3 }, "alicloud.kms.roleArn", false },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
