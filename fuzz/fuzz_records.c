@@ -33,7 +33,8 @@ static void check(const registry_state *s)
       MUST(v->subject == subject && v->content && (n == 0 || subject->versions[n - 1]->number < v->number));
       MUST(registry_subject_version(subject, v->number) == v && subject->context->max_id >= v->id);
       registry_id *id = registry_context_id(subject->context, v->id);
-      MUST(id && id->versions > 0);
+      MUST(id && id->versions > 0 && csfle__eq(id->content->info->schema, v->content->info->schema));
+      MUST(registry_context_hash(subject->context, v->content));
       bool among = false;
       for (size_t h = 0; h < v->content->holder_count; h++) among = among || v->content->holders[h] == v;
       MUST(among);
@@ -44,6 +45,22 @@ static void check(const registry_state *s)
     const registry_content *c = (const registry_content *)s->contents.entries[i].value;
     MUST(c->holder_count > 0);
     held += c->holder_count;
+  }
+  MUST(held == versions);
+  held = 0;
+  for (size_t i = 0; i < s->contexts.count; i++) {
+    const registry_context *ctx = (const registry_context *)s->contexts.entries[i].value;
+    for (size_t n = 0; n < ctx->ids.count; n++) {
+      const registry_id *id = (const registry_id *)ctx->ids.entries[n].value;
+      bool               alive = false;
+      for (size_t k = 0; k < s->contents.count; k++) alive = alive || s->contents.entries[k].value == id->content;
+      MUST(alive);
+      held += id->versions;
+    }
+    for (size_t n = 0; n < ctx->hashes.count; n++) {
+      const registry_id *id = (const registry_id *)ctx->hashes.entries[n].value;
+      MUST(registry_context_id(ctx, id->id) == id);
+    }
   }
   MUST(held == versions);
   for (size_t i = 0; i < s->keks.count; i++) {

@@ -193,6 +193,25 @@ static void change_references(registry_state *s, registry_version *v, bool add)
 
 /* ---- versions -------------------------------------------------------------------------------------------------- */
 
+static bool holds(const registry_content *c, const registry_context *ctx, int32_t id)
+{
+  for (size_t i = 0; i < c->holder_count; i++)
+    if (c->holders[i]->id == id && c->holders[i]->subject->context == ctx) return true;
+  return false;
+}
+
+/* What a version of the context that is not @p gone has under this id; looked for only where one id has several contents,
+   which only foreign writers make. */
+static registry_content *other_content(const registry_state *s, const registry_context *ctx, int32_t id, const registry_version *gone)
+{
+  for (size_t i = 0; i < s->subjects.count; i++) {
+    const registry_subject *subject = (const registry_subject *)s->subjects.entries[i].value;
+    for (size_t n = 0; subject && subject->context == ctx && n < subject->count; n++)
+      if (subject->versions[n] != gone && subject->versions[n]->id == id) return subject->versions[n]->content;
+  }
+  return gone->content;
+}
+
 /* unhooks from everything but the subject's list */
 static void unhook(registry_state *s, registry_version *v)
 {
@@ -207,10 +226,7 @@ static void unhook(registry_state *s, registry_version *v)
     break;
   }
   registry_id *id = registry_context_id(ctx, v->id);
-  if (id && --id->versions == 0) {
-    uint8_t key[4];
-    csfle__put_u32be(key, (uint32_t)v->id);
-    csfle__map_remove(&ctx->ids, csfle__view(key, sizeof key));
+  if (id && !holds(c, ctx, id->id)) { /* the last with this content and id here; others may hold the id with another content */
     if (registry_context_hash(ctx, c) == id) {
       csfle__map_remove(&ctx->hashes, csfle__view(&c, sizeof c));
       for (size_t i = c->holder_count; i-- > 0;) { /* an older id of the same content takes its place */
@@ -219,6 +235,12 @@ static void unhook(registry_state *s, registry_version *v)
         break;
       }
     }
+    if (id->content == c && id->versions > 1) id->content = other_content(s, ctx, id->id, v);
+  }
+  if (id && --id->versions == 0) {
+    uint8_t key[4];
+    csfle__put_u32be(key, (uint32_t)v->id);
+    csfle__map_remove(&ctx->ids, csfle__view(key, sizeof key));
     csfle__free(id);
   }
   if (c->holder_count == 0) content_drop(s, c);

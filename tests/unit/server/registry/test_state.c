@@ -233,6 +233,31 @@ TEST(records_of_other_writers_are_read)
   registry_state_free(s);
 }
 
+/* Two writers can give one id to the same text with different metadata [SR 7.2]; the id outlives whichever goes first. */
+TEST(an_id_shared_by_two_contents_outlives_the_first)
+{
+  static const struct { const char *key, *value; } steps[] = {
+    { "{\"keytype\":\"SCHEMA\",\"subject\":\"a\",\"version\":1,\"magic\":1}", "{\"id\":7,\"schema\":\"\\\"int\\\"\",\"metadata\":{\"properties\":{\"k\":\"a\"}},\"version\":1,\"subject\":\"a\"}" },
+    { "{\"keytype\":\"SCHEMA\",\"subject\":\"b\",\"version\":1,\"magic\":1}", "{\"id\":7,\"schema\":\"\\\"int\\\"\",\"metadata\":{\"properties\":{\"k\":\"b\"}},\"version\":1,\"subject\":\"b\"}" },
+    { "{\"keytype\":\"SCHEMA\",\"subject\":\"a\",\"version\":1,\"magic\":1}", NULL },
+    { "{\"keytype\":\"SCHEMA\",\"subject\":\"c\",\"version\":1,\"magic\":1}", "{\"id\":7,\"schema\":\"\\\"int\\\"\",\"version\":1,\"subject\":\"c\"}" },
+  };
+  registry_state *s = registry_state_new(&rig_quiet);
+  for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    registry_record r = { .topic = REGISTRY_SCHEMAS, .offset = (int64_t)i, .ts = 1, .key = csfle__str(steps[i].key),
+                          .value = steps[i].value ? csfle__str(steps[i].value) : CSFLE__NONE };
+    registry_state_apply(s, &r);
+  }
+  registry_context *ctx = registry_state_context(s, BYTES("."));
+  registry_id      *id = registry_context_id(ctx, 7);
+  assert_non_null(id);
+  assert_int_equal(id->versions, 2);
+  assert_int_equal(ctx->hashes.count, 2);
+  assert_ptr_equal(id->content, registry_subject_latest(registry_state_subject(s, BYTES("b")), false)->content);
+  assert_ptr_equal(registry_context_hash(ctx, id->content), id);
+  registry_state_free(s);
+}
+
 TEST(an_id_is_not_given_out_again_after_compaction)
 {
   registry_state *s = registry_state_new(&rig_quiet);
