@@ -15,7 +15,8 @@ static csfle_status rule_check(const csfle__rule *r, csfle_error *err)
     return csfle__fail(err, CSFLE_E_RULE, "Illegal character in rule name: %.*s", CSFLE__FMT(r->name));
   case CSFLE__NAME_OK: break;
   }
-  if (!r->type.ptr) return csfle__fail(err, CSFLE_E_RULE, "Missing rule type");
+  /* An empty one is not written back (members that are empty are left out), so it would be missing when it is read. */
+  if (!r->type.len) return csfle__fail(err, CSFLE_E_RULE, "Missing rule type");
   bool two_ways = r->mode == CSFLE__WRITEREAD || r->mode == CSFLE__UPDOWN;
   if (!two_ways && ((r->on_success.len && memchr(r->on_success.ptr, ',', r->on_success.len)) ||
                     (r->on_failure.len && memchr(r->on_failure.ptr, ',', r->on_failure.len))))

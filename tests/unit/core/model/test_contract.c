@@ -189,6 +189,7 @@ TEST(rule_sets_are_refused_with_the_registrys_texts)
     { DOMAIN("{\"name\":\"sch\xC3\xA9ma-\xD9\xA3_\xE9\x8D\xB5\",\"type\":\"T\"}"), NULL },
     { DOMAIN("{\"name\":\"a\xF0\x9F\x94\x91\",\"type\":\"T\"}"), "Illegal character in rule name: a\xF0\x9F\x94\x91" },
     { DOMAIN("{\"name\":\"a\"}"), "Missing rule type" },
+    { DOMAIN("{\"name\":\"a\",\"type\":\"\"}"), "Missing rule type" },
     { DOMAIN("{\"name\":\"a\",\"type\":\"T\",\"mode\":\"WRITE\",\"onSuccess\":\"NONE,ERROR\"}"), "Multiple actions only valid with WRITEREAD and UPDOWN" },
     { DOMAIN("{\"name\":\"a\",\"type\":\"T\",\"mode\":\"READ\",\"onFailure\":\"NONE,ERROR\"}"), "Multiple actions only valid with WRITEREAD and UPDOWN" },
     { DOMAIN("{\"name\":\"a\",\"type\":\"T\",\"onFailure\":\"NONE,ERROR\"}"), NULL },
