@@ -1,6 +1,7 @@
 """The official Python client as a process that takes one JSON command a line and answers one JSON line each; see tests/interop/run.py.
 
 argv: REGISTRY_URL        environment: INTEROP_SECRET, the local-kms secret (absent: a reader that may not use the key)
+                          INTEROP_KMS, types of KMS beside local-kms ("hcvault"); INTEROP_RULE_CONF, a JSON object of properties for them
     {"do":"register","subject":s,"schema":text,"rule":{...}}             -> {"ok":id}
     {"do":"serialize","topic":t,"values":[...]}                          -> {"ok":[base64, ...]}
     {"do":"deserialize","topic":t,"payloads":[base64, ...]}              -> {"ok":[value, ...]}
@@ -10,6 +11,7 @@ argv: REGISTRY_URL        environment: INTEROP_SECRET, the local-kms secret (abs
 Bytes inside values are {"$bytes": base64}. The first line it prints names itself. Failures: {"error": text}.
 """
 import base64
+import importlib
 import json
 import os
 import platform
@@ -26,9 +28,14 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 FieldEncryptionExecutor.register()
 LocalKmsDriver.register()
+DRIVERS = {"aws-kms": "awskms.aws_driver.AwsKmsDriver", "azure-kms": "azurekms.azure_driver.AzureKmsDriver", "gcp-kms": "gcpkms.gcp_driver.GcpKmsDriver",
+           "hcvault": "hcvault.hcvault_driver.HcVaultKmsDriver"}
+for kms in os.environ.get("INTEROP_KMS", "").split():  # each wants its vendor's packages, so only those asked for
+    module, name = DRIVERS[kms].rsplit(".", 1)
+    getattr(importlib.import_module("confluent_kafka.schema_registry.rules.encryption." + module), name).register()
 URL = sys.argv[1]
 SECRET = os.environ.get("INTEROP_SECRET")
-RULE_CONF = {"secret": SECRET} if SECRET else {}
+RULE_CONF = {**({"secret": SECRET} if SECRET else {}), **json.loads(os.environ.get("INTEROP_RULE_CONF", "{}"))}
 registry = SchemaRegistryClient({"url": URL})
 
 
