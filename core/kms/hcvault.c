@@ -156,7 +156,7 @@ static csfle_status build_login(const hcvault *h, const work *w, csfle__kms_call
   csfle_buf   *b = &call->io.request.body;
   csfle__bytes mount = w->set[MOUNT].len ? csfle__secret_view(&w->set[MOUNT]) : CSFLE__LIT("approle"), before, last;
   if (!split(mount, &before, &last))
-    return csfle__fail(err, CSFLE_E_CONFIG, "hcvault: approle.mount is no path: expected the mount below auth/, as in approle or team/approle");
+    return csfle__fail(err, CSFLE_E_CONFIG, "approle.mount is no path: expected the mount below auth/, as in approle or team/approle");
   csfle_status rc = start(h, w, call, err, CSFLE__LIT("auth"), mount, CSFLE__LIT("login"));
   if (rc == CSFLE_OK) rc = csfle__buf_puts(b, "{\"role_id\":", err);
   if (rc == CSFLE_OK) rc = csfle__json_put_string(b, csfle__secret_view(&w->set[ROLE]), false, err);
@@ -187,7 +187,7 @@ static csfle_status take_login(hcvault *h, work *w, const csfle__kms_call *call,
   csfle__bearer_number(auth, "lease_duration", &lease);
   if (lease < 0 || lease > INT32_MAX) lease = 0;
   int64_t ms = lease * 1000, margin = ms < 2 * MARGIN_MS ? ms / 2 : MARGIN_MS;
-  if (!token.len) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no auth.client_token");
+  if (!token.len || !csfle__http_printable(token)) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no auth.client_token");
   else {
     rc = csfle__bearer_put(&h->session, token, ms ? call->now_ms + ms - margin : 0, err);
     if (rc == CSFLE_OK) rc = csfle__secret_copy(&w->token, token, err);
@@ -230,7 +230,7 @@ static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about
 {
   int          status = call->io.reply.status;
   csfle_status code = csfle__http_fail(about, call, w, err);
-  if (status && login && (status == 400 || status == 403 || bad_secret(w))) code = CSFLE_E_UNAUTHENTICATED;
+  if (login && (status == 400 || status == 403 || status == 404 || bad_secret(w))) code = CSFLE_E_UNAUTHENTICATED;
   else if (status == 412) code = CSFLE_E_UNAVAILABLE;
   else if (status == 404 || (status == 400 && (strstr(w->message, "encryption key not found") || strstr(w->message, "disallowed by policy")))) code = CSFLE_E_KEY_GONE;
   else if (status == 400 && strstr(w->message, "key derivation"))
@@ -241,6 +241,16 @@ static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about
     if (status) err->http = status;
   }
   csfle__io_reset(&call->io); /* the request has a token and key material in it */
+  return CSFLE__FAIL;
+}
+
+/* What was refused before it was sent says of which key as well. */
+static csfle__next not_built(const csfle__http_about *a, csfle_error *err)
+{
+  if (err && err->code != CSFLE_E_NOMEM) {
+    csfle_error why = *err;
+    csfle__http_failf(a, why.code, err, "%s", why.msg);
+  }
   return CSFLE__FAIL;
 }
 
@@ -287,7 +297,7 @@ login:
     w->tries = 0;
   login_again:
     if (!w->cached) {
-      if (build_login(h, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
+      if (build_login(h, w, call, err) != CSFLE_OK) return not_built(&login_about, err);
       CSFLE__STOP(w, CSFLE__SEND);
       if (io->reply.status != 200) {
         words = csfle__http_vendor(&io->reply);
@@ -305,7 +315,7 @@ login:
   }
   w->tries = 0;
 again:
-  if (build(h, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
+  if (build(h, w, call, err) != CSFLE_OK) return not_built(&about, err);
   CSFLE__STOP(w, CSFLE__SEND);
   if (io->reply.status == 200) {
     csfle_status rc = take(call, &about, err);

@@ -166,6 +166,7 @@ TEST(a_wrong_secret_id_is_refused_credentials_whatever_status_vault_gives_it)
   static const struct { int status; const char *body; csfle_status rc; unsigned tries; } cases[] = {
     { 400, "{\"errors\":[\"invalid secret id\"]}", CSFLE_E_UNAUTHENTICATED, 1 }, { 500, "{\"errors\":[\"invalid secret id\"]}", CSFLE_E_UNAUTHENTICATED, 1 },
     { 400, "{\"errors\":[\"invalid role or secret ID\"]}", CSFLE_E_UNAUTHENTICATED, 1 }, { 403, "{\"errors\":[\"permission denied\"]}", CSFLE_E_UNAUTHENTICATED, 1 },
+    { 404, "{\"errors\":[\"no handler for route\"]}", CSFLE_E_UNAUTHENTICATED, 1 }, { 200, LOGGED("a\\r\\nX: y", "60"), CSFLE_E_UNAVAILABLE, 1 },
     { 500, "{\"errors\":[\"storage\"]}", CSFLE_E_UNAVAILABLE, 3 }, { 200, "{\"auth\":null}", CSFLE_E_UNAVAILABLE, 1 }, { 200, "<html>", CSFLE_E_UNAVAILABLE, 1 },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -187,8 +188,10 @@ TEST(no_host_is_called_that_the_operator_has_not_listed)
     world        w = { .props = token_props, .own = own, .now_ms = 1 };
     assert_int_equal(world_once(&w, "hcvault", KEY, false, BYTES("m"), NULL), CSFLE_E_POLICY);
     assert_non_null(strstr(w.err.msg, "vault.bank:8200"));
+    assert_non_null(strstr(w.err.msg, "hcvault key '" KEY "': encrypt"));
     w.props = NULL, w.env = role_env; /* nor for a login */
     assert_int_equal(world_once(&w, "hcvault", KEY, false, BYTES("m"), NULL), CSFLE_E_POLICY);
+    assert_non_null(strstr(w.err.msg, "hcvault key '" KEY "': AppRole login"));
   }
   /* the list is the operator's alone */
   const pair    both[] = { { "token.id", HIDDEN }, { CSFLE__HOSTS_PROPERTY, "vault.bank:8200" }, { NULL, NULL } };
