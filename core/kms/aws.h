@@ -34,7 +34,7 @@ typedef struct csfle__aws {
 csfle__bytes csfle__aws_profile_get(csfle__bytes file, bool config, csfle__bytes profile, const char *name);
 
 typedef struct csfle__aws_role { csfle__bytes arn, session, external; } csfle__aws_role;
-enum { CSFLE__AWS_MAX_ROLES = 6, CSFLE__AWS_VARIABLES = 19 };
+enum { CSFLE__AWS_MAX_ROLES = 6, CSFLE__AWS_VARIABLES = 21 };
 
 /** Finds credentials: the chain of section 4.3 as one machine. Zero state; freed with csfle__aws_login_free. */
 typedef struct csfle__aws_login {

@@ -11,16 +11,17 @@
 #define METADATA_MS     1000
 #define UNKNOWN_LIFE_MS (15 * 60 * 1000)
 #define SESSION_NAME    "confluent-encrypt"
+#define ROLES           "meta-data/iam/security-credentials/"
 
 enum {
   V_ID, V_SECRET, V_TOKEN, V_PROFILE, V_ROLE, V_ROLE_SESSION, V_ROLE_EXTERNAL, V_WEB_FILE, V_CREDENTIALS, V_CONFIG, V_HOME, V_RELATIVE, V_FULL, V_AUTH,
-  V_AUTH_FILE, V_NO_METADATA, V_ENDPOINT, V_ENDPOINT_KMS, V_ENDPOINT_STS
+  V_AUTH_FILE, V_NO_METADATA, V_METADATA, V_METADATA_MODE, V_ENDPOINT, V_ENDPOINT_KMS, V_ENDPOINT_STS
 };
 static const char *const variables[CSFLE__AWS_VARIABLES] = {
   "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_ROLE_EXTERNAL_ID",
   "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "HOME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
   "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_DISABLED",
-  "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_STS",
+  "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_STS",
 };
 enum { NOTHING, KEYS, WEB, CONTAINER, METADATA };
 
@@ -139,25 +140,44 @@ static csfle_status sts_request(csfle__aws *a, csfle__aws_login *l, csfle__kms_c
   return csfle__sigv4_sign(&s, csfle__aws_now(a, call), r, NULL, NULL, err);
 }
 
-static csfle_status local_request(csfle__aws *a, csfle__kms_call *call, const char *method, const char *base, csfle__bytes rest, csfle_error *err)
+static csfle_status container_request(csfle__aws *a, const csfle__aws_login *l, csfle__kms_call *call, csfle__bytes token, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
+  csfle__bytes    relative = env(l, V_RELATIVE), uri = either(relative, env(l, V_FULL));
   csfle__url      u;
-  csfle__http_start(&call->io, method, METADATA_MS);
-  csfle_status rc = csfle__buf_printf(&r->url, err, "%s%.*s", base, CSFLE__FMT(rest));
+  if (relative.len && relative.ptr[0] != '/') return csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with '/'");
+  csfle__http_start(&call->io, "GET", METADATA_MS);
+  csfle_status rc = csfle__buf_printf(&r->url, err, "%s%.*s", relative.len ? "http://169.254.170.2" : "", CSFLE__FMT(uri));
+  if (rc == CSFLE_OK && !csfle__url_parse(&u, csfle__buf_view(&r->url)))
+    rc = csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: the URI for container credentials is no plain http or https URL");
+  if (rc == CSFLE_OK && token.len) rc = csfle__http_header(&call->io, "Authorization", token, err);
   if (rc != CSFLE_OK) return rc;
-  if (!csfle__url_parse(&u, csfle__buf_view(&r->url))) return csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: the URI for container credentials is no plain http or https URL");
   if (u.tls) return csfle__hosts_check(&a->hosts, CSFLE__HOST_OWN, r, err);
   /* http only to this machine and to the addresses that container platforms use */
-  static const uint8_t ecs[4] = { 169, 254, 170, 2 }, eks[4] = { 169, 254, 170, 23 }, imds[4] = { 169, 254, 169, 254 };
+  static const uint8_t ecs[4] = { 169, 254, 170, 2 }, eks[4] = { 169, 254, 170, 23 };
   static const uint8_t eks6[16] = { 0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x23 };
   bool                 loop = u.v4 ? csfle__address_v4(u.ip) == CSFLE__ADDRESS_LOOPBACK : u.v6 ? csfle__address_v6(u.ip) == CSFLE__ADDRESS_LOOPBACK : csfle__eq_nocase(u.host, CSFLE__LIT("localhost"));
-  bool                 fixed = (u.v4 && (memcmp(u.ip, ecs, 4) == 0 || memcmp(u.ip, eks, 4) == 0 || (!rest.len && memcmp(u.ip, imds, 4) == 0))) || (u.v6 && memcmp(u.ip, eks6, 16) == 0);
+  bool                 fixed = (u.v4 && (memcmp(u.ip, ecs, 4) == 0 || memcmp(u.ip, eks, 4) == 0)) || (u.v6 && memcmp(u.ip, eks6, 16) == 0);
   if (!loop && !fixed)
     return csfle__fail(err, CSFLE_E_POLICY, "aws-kms: AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, loopback or a container address, its host is '%.*s'", CSFLE__FMT(u.host));
   rc = csfle__hosts_check(&a->hosts, CSFLE__HOST_LOCAL, r, err);
   r->addresses = loop ? CSFLE__ADDRESS_LOOPBACK : CSFLE__ADDRESS_LINK_LOCAL;
   return rc;
+}
+
+/* Instance metadata, version 2: @p token empty asks for one. Version 1, which any request that somebody else steers can read, is never asked. */
+static csfle_status metadata_request(csfle__aws *a, const csfle__aws_login *l, csfle__kms_call *call, const char *path, csfle__bytes role, csfle__bytes token, csfle_error *err)
+{
+  csfle__request *r = &call->io.request;
+  bool            v6 = csfle__eq_nocase(env(l, V_METADATA_MODE), CSFLE__LIT("ipv6"));
+  csfle__bytes    e = either(env(l, V_METADATA), csfle__str(v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254"));
+  csfle__http_start(&call->io, token.len ? "GET" : "PUT", METADATA_MS);
+  while (e.len && e.ptr[e.len - 1] == '/') e.len--;
+  csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/latest/%s%.*s", CSFLE__FMT(e), path, CSFLE__FMT(role));
+  if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, CSFLE__HOST_LOCAL, r, err);
+  if (rc != CSFLE_OK) return rc;
+  return token.len ? csfle__http_header(&call->io, "X-aws-ec2-metadata-token", token, err)
+                   : csfle__http_header(&call->io, "X-aws-ec2-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err);
 }
 
 /* ---- answers */
@@ -303,14 +323,7 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
     }
     l->tries = 0;
   container:
-    line = csfle__trim(l->text.len ? csfle__secret_view(&l->text) : env(l, V_AUTH));
-    if (env(l, V_RELATIVE).len && env(l, V_RELATIVE).ptr[0] != '/') {
-      csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with '/'");
-      return CSFLE__FAIL;
-    }
-    if (local_request(a, call, "GET", env(l, V_RELATIVE).len ? "http://169.254.170.2" : "", either(env(l, V_RELATIVE), env(l, V_FULL)), err) != CSFLE_OK ||
-        (line.len && csfle__http_header(io, "Authorization", line, err) != CSFLE_OK))
-      return CSFLE__FAIL;
+    if (container_request(a, l, call, csfle__trim(l->text.len ? csfle__secret_view(&l->text) : env(l, V_AUTH)), err) != CSFLE_OK) return CSFLE__FAIL;
     CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "container credentials";
     if (io->reply.status != 200) {
@@ -324,23 +337,18 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
 
   if (l->source == METADATA || l->source == NOTHING) {
     if (csfle__truthy(env(l, V_NO_METADATA))) return no_credentials(io, err);
-    if (local_request(a, call, "PUT", "http://169.254.169.254/latest/api/token", CSFLE__NONE, err) != CSFLE_OK ||
-        csfle__http_header(io, "X-aws-ec2-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err) != CSFLE_OK)
-      return CSFLE__FAIL;
+    if (metadata_request(a, l, call, "api/token", CSFLE__NONE, CSFLE__NONE, err) != CSFLE_OK) return CSFLE__FAIL;
     CSFLE__STOP(l, CSFLE__SEND);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
     if (io->reply.status != 200 || !line.len) return no_credentials(io, err); /* not on EC2: the end of the chain */
     if (csfle__secret_copy(&l->text, line, err) != CSFLE_OK) return CSFLE__FAIL;
-    if (local_request(a, call, "GET", "http://169.254.169.254/latest/meta-data/iam/security-credentials/", CSFLE__NONE, err) != CSFLE_OK ||
-        csfle__http_header(io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
-      return CSFLE__FAIL;
+    if (metadata_request(a, l, call, ROLES, CSFLE__NONE, csfle__secret_view(&l->text), err) != CSFLE_OK) return CSFLE__FAIL;
     CSFLE__STOP(l, CSFLE__SEND);
     line = csfle__trim(csfle__buf_view(&io->reply.body));
     if (line.len && memchr(line.ptr, '\n', line.len)) line = csfle__trim(csfle__view(line.ptr, (size_t)((const uint8_t *)memchr(line.ptr, '\n', line.len) - line.ptr)));
     if (io->reply.status != 200 || !line.len || line.len > 128) return no_credentials(io, err);
-    snprintf(l->path, sizeof l->path, "http://169.254.169.254/latest/meta-data/iam/security-credentials/%.*s", CSFLE__FMT(line));
-    if (local_request(a, call, "GET", l->path, CSFLE__NONE, err) != CSFLE_OK || csfle__http_header(io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err) != CSFLE_OK)
-      return CSFLE__FAIL;
+    snprintf(l->path, sizeof l->path, "%.*s", CSFLE__FMT(line)); /* the reply it is in goes when the next request begins */
+    if (metadata_request(a, l, call, ROLES, csfle__str(l->path), csfle__secret_view(&l->text), err) != CSFLE_OK) return CSFLE__FAIL;
     CSFLE__STOP(l, CSFLE__SEND);
     about.operation = "instance metadata";
     words = (csfle__http_words){ "", "" };

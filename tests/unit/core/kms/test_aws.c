@@ -98,7 +98,7 @@ static void compare(yyjson_val *want, const char *got, const char *label)
   else assert_bytes_equal(mine, csfle__str(auth));
 }
 
-/* ENC-82, 83, 85, 86, 87 */
+/* ENC-82, ENC-83, ENC-85, ENC-86, ENC-87 */
 TEST(every_recorded_request_is_sent_in_the_same_form)
 {
   static const pair none[] = { { 0 } };
@@ -289,6 +289,35 @@ TEST(container_credentials_come_from_https_or_this_machine_and_link_only)
     if (cases[i].addresses) assert_int_equal(s.addresses, cases[i].addresses);
     else assert_true(rc == CSFLE_E_POLICY || rc == CSFLE_E_CONFIG);
   }
+}
+
+/* ENC-87: version 2 and nothing else, wherever the environment says that the service is */
+TEST(instance_metadata_is_asked_where_the_environment_says_and_in_version_2_only)
+{
+  const struct { pair variables[3]; const char *at; unsigned addresses; } cases[] = {
+    { { { 0 } }, "http://169.254.169.254/latest/", CSFLE__ADDRESS_LINK_LOCAL },
+    { { { "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6" }, { 0 } }, "http://[fd00:ec2::254]/latest/", CSFLE__ADDRESS_LINK_LOCAL },
+    { { { "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1338/" }, { "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6" }, { 0 } }, "http://127.0.0.1:1338/latest/",
+      CSFLE__ADDRESS_LOOPBACK },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    csfle_error err = CSFLE_ERROR_INIT;
+    char        want[128];
+    FRESH(NULL, cases[i].variables, NULL, { 200, "v2token", NULL }, { 200, "box-role\n", NULL }, { 200, JSON_KEYS("ASIABOX"), NULL }, { 200, BLOB, NULL });
+    assert_int_equal(wrap(ARN, &err), CSFLE_OK);
+    snprintf(want, sizeof want, "GET %smeta-data/iam/security-credentials/box-role\n", cases[i].at);
+    assert_true(strncmp(s.log[2], want, strlen(want)) == 0);
+    assert_non_null(strstr(s.log[2], "X-aws-ec2-metadata-token: v2token\r\n"));
+    const answer no_v2[] = { { 403, "", NULL } };
+    fresh(NULL, cases[i].variables, NULL, no_v2, 1);
+    assert_int_equal(wrap(ARN, &err), CSFLE_E_CONFIG); /* one request: a second one would fail the script */
+    assert_int_equal(s.addresses & ~(unsigned)(CSFLE__ADDRESS_LOOPBACK | CSFLE__ADDRESS_LINK_LOCAL), 0);
+    assert_true(s.addresses & cases[i].addresses);
+  }
+  static const pair bad[] = { { "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://user@host/" }, { 0 } };
+  csfle_error       err = CSFLE_ERROR_INIT;
+  fresh(NULL, bad, NULL, NULL, 0);
+  assert_int_equal(wrap(ARN, &err), CSFLE_E_CONFIG);
 }
 
 /* ENC-87 */
