@@ -47,9 +47,14 @@ bool csfle__aws_transient(const csfle__reply *r, const csfle__http_words *w)
 csfle_status csfle__aws_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err)
 {
   static const char *const gone[] = { "NotFoundException", "DisabledException", "KMSInvalidStateException", NULL };
+  /* 400 in JSON from KMS, 403 in XML from STS: who we say we are is what is wrong, not the message that is to be read */
+  static const char *const unknown[] = { "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
+                                         "SignatureDoesNotMatch", "IncompleteSignatureException", "IncompleteSignature", "MissingAuthenticationTokenException",
+                                         "MissingAuthenticationToken", "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", NULL };
   csfle_status             rc = csfle__http_fail(about, call, w, err);
   if (call->io.reply.status == 0) return rc;
   if (one_of(w->code, gone)) rc = CSFLE_E_KEY_GONE;
+  else if (one_of(w->code, unknown)) rc = CSFLE_E_UNAUTHENTICATED;
   else if (strstr(w->code, "AccessDenied") || strstr(w->code, "Unauthorized")) rc = CSFLE_E_FORBIDDEN;
   else if (call->io.reply.status != 401 && call->io.reply.status != 403 && !csfle__http_transient(&call->io.reply) && csfle__aws_transient(&call->io.reply, w))
     rc = strstr(w->code, "Timeout") ? CSFLE_E_UNAVAILABLE : CSFLE_E_THROTTLED;

@@ -351,7 +351,10 @@ TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
     { 400, "{\"__type\":\"NotFoundException\",\"Message\":\"no key\"}", NULL, 1, CSFLE_E_KEY_GONE, "no key" },
     { 400, "{\"__type\":\"DisabledException\"}", NULL, 1, CSFLE_E_KEY_GONE, "DisabledException" },
     { 403, "<?xml version=\"1.0\"?>\n<ErrorResponse><Errors><Error><Code>SignatureDoesNotMatch</Code><Message>wrong\x1b[31m</Message></Error></Errors></ErrorResponse>", NULL, 1,
-      CSFLE_E_FORBIDDEN, "HTTP 403 SignatureDoesNotMatch: wrong [31m" },
+      CSFLE_E_UNAUTHENTICATED, "HTTP 403 SignatureDoesNotMatch: wrong [31m" },
+    { 400, "{\"__type\":\"UnrecognizedClientException\",\"message\":\"The security token included in the request is invalid.\"}", NULL, 1, CSFLE_E_UNAUTHENTICATED,
+      "UnrecognizedClientException" },
+    { 400, "{\"__type\":\"ExpiredTokenException\"}", NULL, 1, CSFLE_E_UNAUTHENTICATED, "ExpiredTokenException" },
     { 401, "", NULL, 1, CSFLE_E_UNAUTHENTICATED, "HTTP 401" },
     { 400, "", "x-amzn-ErrorType: InvalidCiphertextException:http://x/\r\n", 1, CSFLE_E_DECRYPT, "InvalidCiphertextException" },
     { 307, "", "Location: http://evil.example/\r\n", 1, CSFLE_E_DECRYPT, "HTTP 307" },
@@ -402,10 +405,10 @@ TEST(a_clock_that_is_wrong_is_put_right_once)
   assert_non_null(strstr(s.log[2], "X-Amz-Date: 20261122T025512Z")); /* it stays right */
   const answer twice[] = { SKEWED("Sun, 22 Nov 2026 02:55:12 GMT"), SKEWED("Sun, 22 Nov 2026 04:55:12 GMT") };
   fresh(keys, NULL, NULL, twice, 2);
-  assert_int_equal(wrap(ARN, &err), CSFLE_E_DECRYPT);
+  assert_int_equal(wrap(ARN, &err), CSFLE_E_UNAUTHENTICATED);
   const answer right[] = { SKEWED("Sun, 22 Nov 2026 00:55:20 GMT") };
   fresh(keys, NULL, NULL, right, 1);
-  assert_int_equal(wrap(ARN, &err), CSFLE_E_DECRYPT); /* the clock is not what is wrong */
+  assert_int_equal(wrap(ARN, &err), CSFLE_E_UNAUTHENTICATED); /* the clock is not what is wrong */
 }
 
 /* AB-8 */
