@@ -387,6 +387,41 @@ TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
   assert_int_equal(wrap(ARN, &err), CSFLE_OK); /* script_run: a wait is a wait */
 }
 
+/* recorded from LocalStack: what AWS says of keys that cannot be used */
+TEST(every_recorded_key_state_has_its_status)
+{
+  yyjson_doc *doc = csfle_test_vectors("kms-states.json");
+  yyjson_val *e, *name, *value;
+  size_t      i, n, j, m, ran = 0;
+  yyjson_arr_foreach(csfle__json_member(yyjson_doc_get_root(doc), "aws"), i, n, e)
+  {
+    yyjson_val   *r = csfle__json_member(e, "response");
+    const char   *id = csfle_test_text(e, "id"), *key = csfle_test_text(e, "key_id"), *operation = csfle_test_text(e, "operation");
+    char          lines[512] = "", said[256];
+    csfle_error   err = CSFLE_ERROR_INIT;
+    csfle__secret out = CSFLE__SECRET_INIT;
+    int64_t       status = 0;
+    assert_true(csfle__json_i64(csfle__json_member(r, "status"), &status));
+    yyjson_obj_foreach(csfle__json_member(r, "headers"), j, m, name, value)
+      snprintf(lines + strlen(lines), sizeof lines - strlen(lines), "%s: %s\r\n", yyjson_get_str(name), yyjson_get_str(value));
+    const answer a[] = { { (int)status, csfle_test_text(r, "body"), lines } };
+    fresh(keys, NULL, NULL, a, 1); /* none is worth another try */
+    csfle_status rc = script_once(&s, "aws-kms", key, strcmp(operation, "Decrypt") == 0, BYTES("material"), &out, &err);
+    if (strcmp(csfle_status_name(rc), csfle_test_text(e, "expect")) != 0) fail_msg("%s: %s, %s", id, csfle_status_name(rc), err.msg);
+    assert_int_equal(s.sent, 1);
+    if (rc != CSFLE_OK) {
+      snprintf(said, sizeof said, "aws-kms key '%s': %s: HTTP %d %s", key, operation, (int)status, csfle_test_text(csfle__json_member(r, "headers"), "X-Amzn-Errortype"));
+      if (!strstr(err.msg, said)) fail_msg("%s: '%s' does not say %s", id, err.msg, said);
+      assert_int_equal(err.http, status);
+    }
+    csfle__secret_wipe(&out);
+    ran++;
+  }
+  printf("# kms-states: %zu entries\n", ran);
+  assert_int_equal(ran, 8);
+  yyjson_doc_free(doc);
+}
+
 TEST(a_clock_that_is_wrong_is_put_right_once)
 {
   csfle_error err = CSFLE_ERROR_INIT;
