@@ -6,7 +6,7 @@ RELEASE := build/release
 NINJA := ninja -C $(RELEASE) $(shell test -t 2 || echo --quiet)
 TOOLS := $(patsubst tools/%/main.c,tool_%,$(wildcard tools/*/main.c))
 
-.PHONY: all deps configure demo check bench fuzz install clean help
+.PHONY: all deps configure demo check bench fuzz mutants install clean help
 
 all: configure
 	@$(NINJA) csfle csfle-registry $(TOOLS)
@@ -35,6 +35,12 @@ bench: configure
 fuzz: deps
 	@scripts/fuzz --minutes $(or $(MINUTES),10) --report
 
+mutants: deps
+	@scripts/install-deps build check
+	@cmake --preset debug >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	@ninja -C build/debug $(shell test -t 2 || echo --quiet)
+	@scripts/mutants build/debug
+
 install: all
 	@cmake -S . -B $(RELEASE) -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null # csfle.pc holds the prefix
 	@DESTDIR="$(DESTDIR)" cmake --install $(RELEASE)
@@ -43,4 +49,4 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '1,2s/^# //p' Makefile; echo "targets: all demo check bench fuzz install clean; MINUTES=$(or $(MINUTES),10) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
+	@sed -n '1,2s/^# //p' Makefile; echo "targets: all demo check bench fuzz mutants install clean; MINUTES=$(or $(MINUTES),10) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

@@ -171,7 +171,8 @@ ITEM("SR-193", import_takes_ids_and_versions_as_given, PUT_MODE("/m6", "IMPORT")
      { "GET /subjects/m6/versions", NULL, OK("[7]") })
 
 ITEM("SR-194", what_was_imported_is_found,
-     { "POST /subjects/m6/versions", "{'schema':<A1>}", OK("{'id':4711,'version':7,'...':1}") })
+     { "POST /subjects/m6/versions", "{'schema':<A1>}", 
+       OK("{'id':4711,'version':7,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>}") })
 
 ITEM("SR-195", an_id_is_not_overwritten,
      { "POST /subjects/m6/versions", "{'schema':<B1>,'id':4711,'version':8}",

@@ -36,7 +36,9 @@ ITEM("SR-231", the_contract_of_the_latest_is_inherited,
      { POST("k1", "'schema':<A1>"), OK("{'id':'$is:y','version':2,'...':1}") },
      { "GET /subjects/k1/versions", NULL, OK("[1,2]") })
 
-ITEM("SR-232", an_old_contract_gives_the_old_version, { POST("k1", "'schema':<A1>," OWNED), OK("{'id':'$is:x','version':1,'...':1}") })
+ITEM("SR-232", an_old_contract_gives_the_old_version,
+     { POST("k1", "'schema':<A1>," OWNED),
+       OK("{'id':'$is:x','version':1,'guid':'$uuid','schemaType':'AVRO'," OWNED_IS ",'schema':<A1>}") })
 
 ITEM("SR-233", metadata_alone_is_added_to_the_latest_schema,
      { POST("k2", "'schema':<A1>"), OK("{'id':'$int:a1','version':1,'...':1}") },
@@ -126,7 +128,8 @@ ITEM("SR-250", merging_again_gives_the_same,
      { "GET /subjects/dc1/versions", NULL, OK("[1]") })
 
 ITEM("SR-251", merged_metadata_is_looked_up,
-     { "POST /subjects/dc1", "{'schema':<A1>," PROPS("'a':'2','b':'3','c':'2'") "}", OK("{'subject':'dc1','version':1,'id':'$is:dc1','...':1}") })
+     { "POST /subjects/dc1", "{'schema':<A1>," PROPS("'a':'2','b':'3','c':'2'") "}", 
+       OK("{'subject':'dc1','version':1,'id':'$is:dc1','guid':'$uuid','schemaType':'AVRO'," PROPS("'a':'2','b':'3','c':'2'") ",'schema':<A1>}") })
 
 #define FOO "{'name':'foo','kind':'TRANSFORM','mode':'UPGRADE','type':'IGNORE','disabled':false}"
 #define NAMED(name) "{'name':'" name "','kind':'TRANSFORM','mode':'UPGRADE','type':'IGNORE','disabled':false}"

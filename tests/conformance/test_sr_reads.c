@@ -87,10 +87,10 @@ ITEM("SR-76", an_unknown_id_is_not_found, { "GET /schemas/ids/999999", NULL, NO(
 
 ITEM("SR-77", a_subject_is_preferred,
      { "POST /subjects/v0/versions", "{'schema':<A1>}", OK("{'id':'$is:a1','...':1}") },
-     { "GET /schemas/ids/<a1>?subject=v1", NULL, OK("{'subject':'v1','version':1,'schema':<A1>,'...':1}") },
-     { "GET /schemas/ids/<a1>?subject=v0", NULL, OK("{'subject':'v0','version':1,'schema':<A1>,'...':1}") })
+     { "GET /schemas/ids/<a1>?subject=v1", NULL, OK("{'subject':'v1','version':1,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>,'ts':'$ts','deleted':false}") },
+     { "GET /schemas/ids/<a1>?subject=v0", NULL, OK("{'subject':'v0','version':1,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>,'ts':'$ts','deleted':false}") })
 
-ITEM("SR-78", an_unknown_subject_falls_back, { "GET /schemas/ids/<a1>?subject=nosuch", NULL, OK("{'schema':<A1>,'guid':<GUID>,'...':1}") })
+ITEM("SR-78", an_unknown_subject_falls_back, { "GET /schemas/ids/<a1>?subject=nosuch", NULL, OK("{'subject':'v1','version':1,'guid':<GUID>,'schemaType':'AVRO','schema':<A1>,'ts':'$ts','deleted':false}") })
 
 ITEM("SR-79", an_id_gives_the_bare_schema, { "GET /schemas/ids/<a1>/schema", NULL, RAW(REST_A1) })
 
@@ -104,14 +104,9 @@ ITEM("SR-81", all_holders_of_an_id_are_told,
      { "GET /schemas/ids/<a1>/versions", NULL,
        OK("['$set',{'subject':'i1','version':1},{'subject':'i2','version':1},{'subject':'v0','version':1},{'subject':'v1','version':1}]") })
 
-static void one_element(const csfle_test_reply *p)
-{
-  yyjson_doc *doc = yyjson_read(p->body, p->len, 0);
-  assert_int_equal(yyjson_arr_size(yyjson_doc_get_root(doc)), 1);
-  yyjson_doc_free(doc);
-}
-
-ITEM("SR-82", holders_are_paged, { "GET /schemas/ids/<a1>/subjects?limit=1", NULL, OK(NULL), .check = one_element })
+ITEM("SR-82", holders_are_paged, 
+     { "GET /schemas/ids/<a1>/subjects", NULL, OK("['$text:first','$text','$text','$text']") },
+     { "GET /schemas/ids/<a1>/subjects?limit=1", NULL, OK("['$is:first']") })
 
 ITEM("SR-83", holders_of_an_unknown_id_are_not_found,
      { "GET /schemas/ids/999999/subjects", NULL, NO(404, 40403, "Schema not found") },
@@ -168,7 +163,7 @@ ITEM("SR-96", looking_up_in_an_unknown_subject_finds_no_subject, { "POST /subjec
 ITEM("SR-97", what_does_not_parse_is_not_looked_up, { "POST /subjects/l1", "{'schema':<BAD>}", NO(422, 42201, NULL) })
 
 ITEM("SR-98", white_space_does_not_matter,
-     { "POST /subjects/l1", "{'schema':<A1_SPACED>}", OK("{'subject':'l1','version':1,'id':'$is:a1','schema':<A1>,'...':1}") })
+     { "POST /subjects/l1", "{'schema':<A1_SPACED>}", OK("{'subject':'l1','version':1,'id':'$is:a1','guid':<GUID>,'schemaType':'AVRO','schema':<A1>}") })
 
 ITEM("SR-99", a_deleted_version_is_found_only_when_asked_for,
      { "DELETE /subjects/l1/versions/1", NULL, OK("1") },

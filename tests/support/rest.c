@@ -2,19 +2,25 @@
 #include "tests/support/rest.h"
 
 #include "core/base/base64.h"
+#include "tests/support/mutants.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define TEXT_MAX 16384
 
 static csfle_test_registry registry;
-static struct {
+typedef struct kept_value {
   char  name[24];
   char *json;
-} kept[128];
-static size_t kept_count;
+} kept_value;
+static kept_value kept[128];
+static size_t     kept_count;
+static void       end_of_trial(void); /* of a mutant, see check_tells */
 static char   why[TEXT_MAX];
 
 /* ---- kept values -------------------------------------------------------------------------------------------- */
@@ -72,6 +78,7 @@ csfle_test_registry *csfle_test_rest_registry(void)
 
 void csfle_test_rest_stop(void)
 {
+  end_of_trial();
   if (registry.dir[0]) csfle_test_registry_stop(&registry);
 }
 
@@ -364,9 +371,90 @@ static const char *check_reply(const csfle_test_step *s, const csfle_test_reply 
   return said;
 }
 
+/* ---- mutants ------------------------------------------------------------------------------------------------ */
+
+typedef struct verdicts {
+  size_t made[CSFLE_TEST_MUTATIONS], told[CSFLE_TEST_MUTATIONS];
+} verdicts;
+static bool trial; /* a process of check_tells: it ends where the case would go on */
+
+/* Whether s->check fails on a mutant, found out in a process of its own: a failing assertion leaves the case and arrives
+   at the next one. */
+static bool check_tells(const csfle_test_step *s, const csfle_test_reply *p)
+{
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    trial = true;
+    int null = open("/dev/null", O_WRONLY);
+    dup2(null, 1), dup2(null, 2);
+    s->check(p);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+static void end_of_trial(void)
+{
+  if (trial) _exit(1);
+}
+
+static void try_mutants(const char *cite, size_t step, const csfle_test_step *s, const csfle_test_reply *p, verdicts *v)
+{
+  bool                report = getenv("CSFLE_TEST_MUTANTS") != NULL;
+  kept_value          before[sizeof kept / sizeof *kept];
+  size_t              before_count = kept_count;
+  csfle_test_reply    m;
+  for (size_t i = 0; i < kept_count; i++) before[i] = kept[i], before[i].json = kept[i].json ? strdup(kept[i].json) : NULL;
+  for (int kind = 0; kind < CSFLE_TEST_MUTATIONS; kind++) {
+    bool asked_check = false;
+    for (size_t n = 0; csfle_test_mutant(p, (csfle_test_mutation)kind, n, &m); n++) {
+      bool told = check_reply(s, &m) != NULL;
+      /* a look of its own is asked once a kind, when nothing else would tell */
+      if (!told && s->check && !asked_check && v->told[kind] == 0) told = check_tells(s, &m), asked_check = true;
+      v->made[kind]++, v->told[kind] += told;
+      if (!told && report) print_message("# %s step %zu: passes with %s: %ld %.300s\n", cite, step, csfle_test_mutation_name((csfle_test_mutation)kind), m.status, m.body);
+      free(m.body);
+      for (size_t i = 0; i < kept_count; i++) free(kept[i].json), kept[i].json = NULL;
+      kept_count = before_count;
+      for (size_t i = 0; i < kept_count; i++) kept[i] = before[i], kept[i].json = before[i].json ? strdup(before[i].json) : NULL;
+    }
+  }
+  for (size_t i = 0; i < before_count; i++) free(before[i].json);
+}
+
+/* The kind of change that the case does not see in any of its answers; -1 when it sees them all. */
+static int blind_to(const verdicts *v)
+{
+  for (int kind = 0; kind < CSFLE_TEST_MUTATIONS; kind++)
+    if (v->made[kind] && !v->told[kind]) return kind;
+  return -1;
+}
+
+static void judge_mutants(const char *cite, const verdicts *v)
+{
+  int    blind = blind_to(v);
+  size_t made = 0, told = 0;
+  if (!strchr(cite, '-')) return; /* not an item: a step on the way to some */
+  for (int kind = 0; kind < CSFLE_TEST_MUTATIONS; kind++) made += v->made[kind], told += v->told[kind];
+  if (getenv("CSFLE_TEST_MUTANTS")) print_message("# mutants of %s: %zu made, %zu told%s\n", cite, made, told, blind < 0 ? "" : ", not covered");
+  if (blind >= 0) fail_msg("%s is not covered: with %s in any of its answers the case still passes", cite, csfle_test_mutation_name((csfle_test_mutation)blind));
+}
+
+const char *csfle_test_rest_blind(const csfle_test_step *s, const csfle_test_reply *p)
+{
+  verdicts v = { 0 };
+  try_mutants("a case", 1, s, p, &v);
+  return blind_to(&v) < 0 ? NULL : csfle_test_mutation_name((csfle_test_mutation)blind_to(&v));
+}
+
 void csfle_test_steps(const char *cite, const csfle_test_step *steps, size_t count)
 {
   static char plain[TEXT_MAX], path[TEXT_MAX + 32], body[TEXT_MAX], lines[1024];
+  verdicts    v = { 0 };
+  end_of_trial();
   for (size_t i = 0; i < count; i++) {
     const csfle_test_step *s = &steps[i];
     char                   method[16];
@@ -381,7 +469,8 @@ void csfle_test_steps(const char *cite, const csfle_test_step *steps, size_t cou
       headers[count_headers++] = line;
     }
     csfle_test_reply p = csfle_test_http_headers(&registry, method, path, s->body ? body : NULL, headers);
-    const char      *said = check_reply(s, &p);
+    try_mutants(cite, i + 1, s, &p, &v);
+    const char *said = check_reply(s, &p);
     if (said) {
       print_error("# %s step %zu: %s %s %s\n#   answered %ld %.2000s\n#   %s\n", cite, i + 1, method, path,
                   s->body ? body : "", p.status, p.body, said);
@@ -389,8 +478,10 @@ void csfle_test_steps(const char *cite, const csfle_test_step *steps, size_t cou
       fail_msg("%s step %zu", cite, i + 1);
     }
     if (s->check) s->check(&p);
+    if (s->then) s->then();
     csfle_test_reply_free(&p);
   }
+  judge_mutants(cite, &v);
 }
 
 /* ---- the store ---------------------------------------------------------------------------------------------- */

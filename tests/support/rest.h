@@ -22,6 +22,9 @@
  *     $b64:34:1a20:name             Base64 of 34 bytes that begin 1a 20; kept as name (both may be left out)
  *     ["$holds", x, y]  ["$lacks", x]  ["$set", x, y]    arrays: among others; not; these in any order
  *
+ * A citation is earned: each answer is also shown to its step with one thing changed (mutants.h), and an item fails
+ * as not covered when there is a kind of change that its case does not see in any answer. Cites with a '-' are items.
+ *
  * Every answer is also checked for what section 2 of both specifications says of all: X-Request-ID, the media type,
  * an error body of exactly error_code and message, an empty body with 204.
  */
@@ -40,7 +43,8 @@ typedef struct csfle_test_step {
   const char *header;  /**< lines of the request, '\n' between them; NULL: the usual media type */
   const char *type;    /**< media type of the answer; NULL: application/vnd.schemaregistry.v1+json */
   const char *text;    /**< the body is exactly this text (raw schemas) */
-  void (*check)(const csfle_test_reply *p); /**< one more look */
+  void (*check)(const csfle_test_reply *p); /**< one more look: it must fail when the answer is another */
+  void (*then)(void);  /**< something done before the next request */
 } csfle_test_step;
 
 #define OK(json)               200, 0, json
@@ -69,6 +73,8 @@ typedef struct csfle_test_step {
 
 /** Runs the steps one after the other; fails the test with request, answer and what was expected. */
 void csfle_test_steps(const char *cite, const csfle_test_step *steps, size_t count);
+/** The kind of change in @p p that the step does not see in any mutant (mutants.h), NULL when it sees every kind. */
+const char *csfle_test_rest_blind(const csfle_test_step *s, const csfle_test_reply *p);
 /** The registry of the group. */
 csfle_test_registry *csfle_test_rest_registry(void);
 void csfle_test_rest_fresh(const char *const *args);

@@ -81,3 +81,42 @@ TEST(kept_values_are_compared_with)
   assert_false(matches("\"$gt:n\"", "5"));
   csfle_test_rest_keep("n", NULL);
 }
+
+/* ---- what a case must see (make mutants) ------------------------------------------------------------------------ */
+
+static const char headers[] = "X-Request-ID: 1\r\nContent-Type: application/vnd.schemaregistry.v1+json\r\n";
+
+static void looks_at_the_name(const csfle_test_reply *p)
+{
+  assert_non_null(strstr(p->body, "\"a\":5"));
+}
+
+TEST(a_case_that_looks_away_is_found)
+{
+  static const struct {
+    csfle_test_step step;
+    const char     *body;
+    const char     *blind;
+  } cases[] = {
+    { { "GET /x", NULL, OK("{'a':5}") }, "{\"a\":5}", NULL },
+    { { "GET /x", NULL, 0, 0, "{'a':5}" }, "{\"a\":5}", "another status" },
+    { { "GET /x", NULL, OK("{'a':5,'...':1}") }, "{\"a\":5,\"b\":1}", "a member added" },
+    { { "GET /x", NULL, OK("{'a':'$int'}") }, "{\"a\":5}", "a member altered" },
+    { { "GET /x", NULL, OK("{'a':'$any'}") }, "{\"a\":5}", "a member altered" },
+    { { "GET /x", NULL, OK("['$holds',1]") }, "[1]", "a member added" },
+    { { "GET /x", NULL, OK("['$lacks',3]") }, "[1,2]", "a member added" },
+    { { "GET /x", NULL, OK(NULL) }, "[1]", "a member added" },
+    { { "GET /x", NULL, OK(NULL), .check = looks_at_the_name }, "{\"a\":5}", "a member added" },
+    { { "GET /x", NULL, OK("{'a':'$any'}"), .check = looks_at_the_name }, "{\"a\":5}", NULL },
+    { { "GET /x", NULL, NO(404, 40401, "gone") }, "{\"error_code\":40401,\"message\":\"gone\"}", NULL },
+    { { "GET /x", NULL, EMPTY }, "", NULL },
+    { { "GET /x", NULL, RAW("abc") }, "abc", NULL },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int              status = cases[i].step.status ? cases[i].step.status : 200;
+    csfle_test_reply p = { .status = status, .body = (char *)(uintptr_t)cases[i].body, .len = strlen(cases[i].body), .headers = (char *)(uintptr_t)headers };
+    const char      *blind = csfle_test_rest_blind(&cases[i].step, &p);
+    if ((blind == NULL) != (cases[i].blind == NULL) || (blind && strcmp(blind, cases[i].blind) != 0))
+      fail_msg("%s against %s: blind to %s", cases[i].step.want ? cases[i].step.want : "-", cases[i].body, blind ? blind : "nothing");
+  }
+}
