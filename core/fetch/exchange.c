@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -56,6 +55,7 @@ void csfle__io_reset(csfle__io *io)
   csfle__secret_wipe(&io->need_value);
   io->need_found = false;
   io->need_name = NULL;
+  io->bell = NULL;
 }
 
 csfle__bytes csfle__header(csfle__bytes lines, const char *name)
@@ -129,25 +129,12 @@ void csfle_exchange_done(csfle_exchange *x, int http_status, const char *headers
 
 /* ---- waiting for one ---------------------------------------------------------------------------------------- */
 
-typedef struct waiter {
-  pthread_mutex_t lock;
-  pthread_cond_t  changed;
-  bool            ended;
-} waiter;
-
-static void wake(void *opaque)
-{
-  waiter *w = opaque;
-  pthread_mutex_lock(&w->lock);
-  w->ended = true;
-  pthread_cond_signal(&w->changed);
-  pthread_mutex_unlock(&w->lock); /* the last touch: the one who waits may free w as soon as it has the lock */
-}
+static void wake(void *opaque) { csfle__bell_ring(opaque); }
 
 void csfle__send(const csfle_transport *t, csfle__io *io)
 {
-  waiter         w = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
-  csfle_exchange x = { &io->request, &io->reply, wake, &w };
+  csfle__bell    ended;
+  csfle_exchange x = { &io->request, &io->reply, wake, &ended };
 
   reply_reset(&io->reply);
   if (!t || !t->start) {
@@ -159,12 +146,10 @@ void csfle__send(const csfle_transport *t, csfle__io *io)
     fail(&io->reply, out_of_memory);
     return;
   }
+  csfle__bell_init(&ended);
   t->start(t->opaque, &x);
-  pthread_mutex_lock(&w.lock);
-  while (!w.ended) pthread_cond_wait(&w.changed, &w.lock);
-  pthread_mutex_unlock(&w.lock);
-  pthread_cond_destroy(&w.changed);
-  pthread_mutex_destroy(&w.lock);
+  csfle__bell_wait(&ended, -1);
+  csfle__bell_free(&ended);
 }
 
 csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err)
@@ -222,7 +207,8 @@ void csfle__answer_wait(const csfle__clock *clock, csfle__io *io)
 {
   const csfle__clock *c = clock ? clock : &csfle__system_clock;
   int64_t             ms = io->wait_until_ms - c->monotonic_ms(c->opaque);
-  if (ms <= 0) return;
+  if (io->bell) csfle__bell_wait(io->bell, ms > 0 ? ms : 0);
+  if (io->bell || ms <= 0) return;
   struct timespec left = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
   while (nanosleep(&left, &left) && errno == EINTR) {
   }

@@ -8,11 +8,12 @@
 #include "core/base/buf.h"
 #include "core/base/secret.h"
 #include "core/base/world.h"
+#include "core/fetch/bell.h"
 
 /** What a machine wants next. */
 typedef enum csfle__next {
   CSFLE__SEND, /**< send io.request, put the answer into io.reply, step again */
-  CSFLE__WAIT, /**< step again at io.wait_until_ms (monotonic) */
+  CSFLE__WAIT, /**< step again at io.wait_until_ms (monotonic), or when io.bell rings */
   CSFLE__NEED, /**< put the content of the file or variable io.need_name into io.need_value, step again */
   CSFLE__DONE,
   CSFLE__FAIL  /**< err says why */
@@ -55,6 +56,7 @@ typedef struct csfle__io {
   csfle__request request;
   csfle__reply   reply;
   int64_t        wait_until_ms;
+  csfle__bell   *bell;         /**< of WAIT: ends it early; borrowed from the machine; NULL: nothing does */
   int            need_kind;
   const char    *need_name;   /**< borrowed from the machine */
   csfle__secret  need_value;  /**< filled by the driver; empty with need_found false when there is none */
@@ -90,7 +92,7 @@ void csfle__send(const csfle_transport *t, csfle__io *io);
 csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err);
 /** Answers a NEED from the file system (at most 1 MiB) or the environment. CSFLE_E_NOMEM; what is not there is CSFLE_OK. */
 csfle_status csfle__answer_need(csfle__io *io);
-/** Sleeps until io->wait_until_ms. */
+/** Sleeps until io->wait_until_ms, or until io->bell rings. */
 void csfle__answer_wait(const csfle__clock *clock, csfle__io *io);
 
 #endif
