@@ -194,6 +194,7 @@ static csfle_status read_options(const registry_properties *p, registry_options 
     return csfle__fail(err, CSFLE_E_CONFIG, "property \"schema.compatibility.level\" is \"%s\", which is no level", level);
   o->group_id = registry_property(p, "schema.registry.group.id");
   o->kms_hosts = registry_property(p, "csfle.allow.kms.hosts");
+  o->kms_keys = registry_property(p, "csfle.allow.kms.keys");
   if ((rc = registry_property_bool(p, "schema.validate.fields", &o->validate_fields, err)) != CSFLE_OK ||
       (rc = registry_property_bool(p, "schema.validate.new.schemas", &o->validate_new_schemas, err)) != CSFLE_OK ||
       (rc = registry_property_bool(p, "schema.reject.empty.subject", &o->reject_empty_subject, err)) != CSFLE_OK ||

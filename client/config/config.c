@@ -321,6 +321,13 @@ csfle_status csfle_config_add_transport(csfle_config *c, const csfle_transport *
   return csfle__ok(err);
 }
 
+csfle_status csfle_config_add_kms(csfle_config *c, const csfle_kms *k, csfle_error *err)
+{
+  if (!c) return err && err->code ? err->code : CSFLE_E_MISUSE;
+  csfle_status rc = csfle__plugins_add(&c->plugins, k, err);
+  return rc == CSFLE_OK ? csfle__ok(err) : rc;
+}
+
 void csfle_config_free(csfle_config *c)
 {
   if (!c) return;

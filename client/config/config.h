@@ -7,6 +7,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/world.h"
+#include "core/kms/plugin.h"
 
 typedef enum csfle__property_kind {
   CSFLE__PROPERTY_TEXT, CSFLE__PROPERTY_LIST, CSFLE__PROPERTY_BOOL, CSFLE__PROPERTY_INT, CSFLE__PROPERTY_SIGNED,
@@ -52,6 +53,7 @@ struct csfle_config {
   csfle__clock         clock;     /**< tests replace it */
   csfle__config_executor executors[CSFLE__MAX_EXECUTORS];
   size_t                 executor_count;
+  csfle__plugins         plugins; /**< KMS */
 };
 
 /** Deep copy; NULL: no memory. */

@@ -32,16 +32,17 @@ void csfle__key_fetch_init(csfle__key_fetch *f, csfle__ring *r, const csfle__key
   f->io = &f->call.io;
 }
 
-static void close_kms(csfle__key_fetch *f)
+/* @p st: how the call ended */
+static void close_kms(csfle__key_fetch *f, csfle_status st)
 {
   if (f->kms_open) csfle__kms_call_free(&f->kms_call);
-  if (f->kms) csfle__kms_close(f->kms);
+  csfle__kms_give(&f->ring->kms, f->kms, st);
   f->kms = NULL, f->kms_open = false;
 }
 
 void csfle__key_fetch_free(csfle__key_fetch *f)
 {
-  close_kms(f);
+  close_kms(f, CSFLE_OK);
   csfle__rc_call_free(&f->call);
   if (f->kek) csfle__release(&f->kek->shared);
   csfle__dek_free(f->dek);
@@ -65,6 +66,7 @@ static csfle__next wrap_error(csfle_error *err, const char *what, csfle__bytes n
 }
 
 static int http_of(const csfle_error *err) { return err ? err->http : 0; }
+static csfle_status code_of(const csfle_error *err) { return err ? err->code : CSFLE_OK; }
 
 /* ---- policy */
 
@@ -183,10 +185,11 @@ static const char *own_prop(void *opaque, const char *name)
 static csfle_status open_kms(csfle__key_fetch *f, csfle_error *err)
 {
   csfle__kms_props props = { get_prop, f, own_prop };
-  close_kms(f);
-  csfle_status rc = csfle__kms_open(&f->kms, f->kek->kek->kms_type, f->key_id, &props, err);
+  close_kms(f, CSFLE_OK);
+  csfle_status rc = csfle__kms_take(&f->ring->kms, &f->kms, f->kek->kek->kms_type, f->key_id, &props, err);
   if (rc != CSFLE_OK) return rc;
   csfle__kms_call_init(&f->kms_call, f->unwrap, f->kms_in);
+  f->kms_call.timeout_ms = f->ring->o.kms_timeout_ms;
   f->kms_open = true;
   return CSFLE_OK;
 }
@@ -224,6 +227,7 @@ csfle__next csfle__key_fetch_kms(csfle__key_fetch *f, csfle_error *err)
           if (next == CSFLE__DONE) f->kms_line = 0;
           return next;
         }
+        close_kms(f, code_of(err));
       }
       if (err && (CSFLE_CLASS(f->kms_err.code) != CSFLE_CLASS_DENIED || f->kms_err.code == CSFLE_OK)) f->kms_err = *err;
       csfle__log_line(&f->ring->rc->world.log, 6, "kms", "a key id of KEK %.*s could not %s a data key", CSFLE__FMT(f->want->params->kek_name),
@@ -234,7 +238,6 @@ csfle__next csfle__key_fetch_kms(csfle__key_fetch *f, csfle_error *err)
   default: break;
   }
   f->kms_line = 0;
-  close_kms(f);
   if (err) *err = f->kms_err;
   return CSFLE__FAIL;
 }
@@ -260,7 +263,7 @@ static csfle_status end_wrap(csfle__key_fetch *f, csfle_error *err)
     csfle__base64_encode(w, (char *)f->base64.ptr);
     f->base64.len = csfle__base64_len(w.len);
   }
-  close_kms(f);
+  close_kms(f, CSFLE_OK);
   csfle__secret_wipe(&f->material); /* what counts is what the registry keeps and the KMS unwraps [3.5] */
   return rc;
 }
@@ -448,7 +451,7 @@ csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err)
   CSFLE__AWAIT(f, next, csfle__key_fetch_kms(f, err));
   if (next == CSFLE__FAIL) return wrap_error(err, "Could not unwrap dek of kek", p->kek_name);
   if (finish(f, csfle__secret_view(&f->kms_call.out), err) != CSFLE_OK) return CSFLE__FAIL;
-  close_kms(f);
+  close_kms(f, CSFLE_OK);
   return CSFLE__DONE;
   CSFLE__END;
   csfle__fail(err, CSFLE_E_INTERNAL, "key fetch stepped after its end");

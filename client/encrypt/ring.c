@@ -27,6 +27,7 @@ void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *
   csfle__cache_init(&r->deks, o->max_entries);
   csfle__cache_init(&r->missing, CSFLE__MISSING_MAX);
   csfle__flights_init(&r->flights);
+  csfle__kms_pool_init(&r->kms, o->plugins);
   pthread_mutex_init(&r->lock, NULL);
 }
 
@@ -36,6 +37,7 @@ void csfle__ring_free(csfle__ring *r)
   csfle__cache_free(&r->missing);
   csfle__cache_free(&r->keks);
   csfle__flights_free(&r->flights);
+  csfle__kms_pool_free(&r->kms);
   csfle__map_free(&r->tracks, csfle__free);
   pthread_mutex_destroy(&r->lock);
 }
@@ -50,6 +52,7 @@ void csfle__ring_forget(csfle__ring *r, const char *kek)
 {
   r->epoch++;
   csfle__cache_drop_if(&r->deks, of_kek, (void *)kek);
+  csfle__kms_pool_forget(&r->kms);
 }
 
 int32_t csfle__want_version(const csfle__key_want *w)

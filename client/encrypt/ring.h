@@ -9,7 +9,7 @@
 #include "client/encrypt/params.h"
 #include "client/regclient/cache.h"
 #include "client/regclient/keys.h"
-#include "core/kms/driver.h"
+#include "core/kms/pool.h"
 
 #define CSFLE__MAX_GCM_USES (UINT64_C(1) << 32) /**< SP 800-38D, random nonces */
 
@@ -43,6 +43,8 @@ typedef struct csfle__ring_options {
   int64_t      expiry_ms;    /**< cache.expiry.secs, -1 never */
   int64_t      max_age_ms;   /**< csfle.key.max.age.ms */
   csfle__bytes allow_keks, allow_algorithms, allow_kms_props; /**< lists, empty: all, all, none; borrowed */
+  const csfle__plugins *plugins; /**< KMS of the application; borrowed */
+  uint32_t     kms_timeout_ms;   /**< csfle.kms.timeout.ms */
 } csfle__ring_options;
 
 typedef struct csfle__ring {
@@ -50,13 +52,14 @@ typedef struct csfle__ring {
   csfle__rc          *rc;
   csfle__cache        keks, deks, missing;
   csfle__flights      flights;
+  csfle__kms_pool     kms;    /**< open drivers */
   pthread_mutex_t     lock;   /**< of tracks */
   csfle__map          tracks;
   _Atomic(uint64_t)   epoch;  /**< goes up when keys are forgotten: ciphers made before must go */
 } csfle__ring;
 void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *o);
 void csfle__ring_free(csfle__ring *r);
-/** Drops the plain DEKs of @p kek (NULL: all). */
+/** Drops the plain DEKs of @p kek (NULL: all), and the sessions with every KMS. */
 void csfle__ring_forget(csfle__ring *r, const char *kek);
 
 /** Which key. All borrowed for the call. */

@@ -122,7 +122,8 @@ csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err)
   cl->key_expiry_ms = expiry < 0 || expiry * 1000 > cl->max_age_ms ? cl->max_age_ms : expiry * 1000;
   csfle__ring_options o = { .max_entries = (size_t)csfle__config_int(c, "cache.size"), .expiry_ms = expiry < 0 ? -1 : expiry * 1000,
                             .max_age_ms = cl->max_age_ms, .allow_keks = list_of(c, "csfle.allow.keks"),
-                            .allow_algorithms = list_of(c, "csfle.allow.algorithms"), .allow_kms_props = list_of(c, "csfle.allow.kms.props") };
+                            .allow_algorithms = list_of(c, "csfle.allow.algorithms"), .allow_kms_props = list_of(c, "csfle.allow.kms.props"),
+                            .plugins = &c->plugins, .kms_timeout_ms = (uint32_t)csfle__config_int(c, "csfle.kms.timeout.ms") };
   csfle__ring_init(&cl->ring, &cl->rc, &o);
   csfle__cache_init(&cl->schemas, (size_t)csfle__config_int(c, "max.schemas.per.subject"));
   csfle__cache_init(&cl->missing, CSFLE__MISSING_MAX);

@@ -1,6 +1,8 @@
 /* Finding, opening and running KMS drivers. See driver.h. */
 #include "core/kms/driver.h"
 #include "core/base/alloc.h"
+#include "core/kms/keys.h"
+#include "core/kms/plugin.h"
 
 #define CSFLE_KMS_DRIVER(file) extern const csfle__kms_driver csfle__kms_driver_##file;
 #include "core/kms/drivers.def"
@@ -22,16 +24,25 @@ const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type)
   return NULL;
 }
 
-csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes key_id, const csfle__kms_props *props,
-                             csfle_error *err)
+csfle_status csfle__kms_open_any(csfle__kms **out, const csfle__plugins *plugins, csfle__bytes type, csfle__bytes key_id,
+                                 const csfle__kms_props *props, csfle_error *err)
 {
-  const csfle__kms_driver *d = csfle__kms_driver_find(type);
+  const csfle__plugin     *plugin = csfle__plugins_find(plugins, type);
+  const csfle__kms_driver *d = plugin ? NULL : csfle__kms_driver_find(type);
   *out = NULL;
-  if (!d)
+  if (!plugin && !d)
     return csfle__fail(err, CSFLE_E_CONFIG, "no KMS driver supports: %.*s://%.*s", CSFLE__FMT(type), CSFLE__FMT(key_id));
-  csfle_status rc = d->open(out, props, key_id, err);
+  csfle_status rc = csfle__keys_check(props, type, key_id, err);
+  if (rc != CSFLE_OK) return rc;
+  if (plugin) return csfle__plugin_open(out, plugin, props, key_id, err);
+  rc = d->open(out, props, key_id, err);
   if (rc == CSFLE_OK) (*out)->driver = d;
   return rc;
+}
+
+csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes key_id, const csfle__kms_props *props, csfle_error *err)
+{
+  return csfle__kms_open_any(out, NULL, type, key_id, props, err);
 }
 
 void csfle__kms_close(csfle__kms *k)
@@ -55,7 +66,13 @@ void csfle__kms_call_free(csfle__kms_call *c)
   csfle__io_free(&c->io);
 }
 
-csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *err) { return k->driver->step(k, call, err); }
+csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *err)
+{
+  csfle__next     next = k->driver->step(k, call, err);
+  csfle__request *r = &call->io.request;
+  if (next == CSFLE__SEND && call->timeout_ms && (!r->timeout_ms || r->timeout_ms > call->timeout_ms)) r->timeout_ms = call->timeout_ms;
+  return next;
+}
 
 csfle_status csfle__kms_run(csfle__kms *k, csfle__kms_call *call, const csfle_transport *t, const csfle__clock *clock,
                             csfle_error *err)

@@ -21,6 +21,8 @@ typedef struct csfle__kms_props {
 const char *csfle__kms_prop(const csfle__kms_props *p, const char *name);
 const char *csfle__kms_own_prop(const csfle__kms_props *p, const char *name);
 
+#define CSFLE__KMS_TIMEOUT_MS 30000 /**< for one answer, where nothing else is said */
+
 typedef struct csfle__kms csfle__kms; /**< one open key; the driver's own struct begins with struct csfle__kms */
 
 /** One wrap or unwrap under way. Made by csfle__kms_call_init; machine state is the driver's. */
@@ -32,6 +34,7 @@ typedef struct csfle__kms_call {
   int           state; /**< the driver's, 0 at first */
   int64_t       now_ms; /**< wall clock, set by the caller before each step */
   int64_t       mono_ms; /**< monotonic clock, likewise: what io.wait_until_ms counts from */
+  uint32_t      timeout_ms; /**< longest time for one request, or for an answer of a plug-in; 0: what the driver takes */
   void         *work;    /**< the driver's own, freed by free_work in csfle__kms_call_free */
   void        (*free_work)(void *work);
 } csfle__kms_call;
@@ -56,6 +59,10 @@ const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type);
 /** Opens @p type://@p key_id. Unknown type: CSFLE_E_CONFIG "no KMS driver supports: <type>://<key id>". */
 csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes key_id, const csfle__kms_props *props,
                              csfle_error *err);
+/** The same, looking among @p plugins (may be NULL) first. CSFLE_E_POLICY: @p key_id is not among csfle.allow.kms.keys. */
+struct csfle__plugins;
+csfle_status csfle__kms_open_any(csfle__kms **out, const struct csfle__plugins *plugins, csfle__bytes type, csfle__bytes key_id,
+                                 const csfle__kms_props *props, csfle_error *err);
 void csfle__kms_close(csfle__kms *k);
 csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *err);
 /** Steps @p call to its end, answering every request itself: for tools, the server's workers and tests. */

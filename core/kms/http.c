@@ -86,7 +86,7 @@ bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *r
 /* ---- replies */
 
 /* The first line only: what follows it may be the canonical request, with a session token in it. */
-static void cut(char *out, size_t size, csfle__bytes from)
+void csfle__http_line(char *out, size_t size, csfle__bytes from)
 {
   const uint8_t *line = from.len ? memchr(from.ptr, '\n', from.len) : NULL;
   if (line) from.len = (size_t)(line - from.ptr);
@@ -141,16 +141,16 @@ csfle__http_words csfle__http_vendor(const csfle__reply *r)
   yyjson_doc              *doc = NULL;
   csfle__bytes             type = csfle__header(csfle__buf_view(&r->headers), "x-amzn-ErrorType");
   if (body.len && body.ptr[0] == '<') {
-    cut(w.code, sizeof w.code, bare_code(csfle__xml_text(body, "Code")));
-    cut(w.message, sizeof w.message, csfle__xml_text(body, "Message"));
+    csfle__http_line(w.code, sizeof w.code, bare_code(csfle__xml_text(body, "Code")));
+    csfle__http_line(w.message, sizeof w.message, csfle__xml_text(body, "Message"));
   } else if (body.len && body.ptr[0] == '{' && csfle__json_parse(&doc, body, NULL) == CSFLE_OK) {
     yyjson_val *root = yyjson_doc_get_root(doc), *inner = csfle__json_member(root, "error"), *list = csfle__json_member(root, "errors");
     if (yyjson_is_obj(inner)) root = inner;
-    cut(w.code, sizeof w.code, bare_code(first_text(root, codes)));
-    cut(w.message, sizeof w.message, yyjson_is_arr(list) ? csfle__json_text(yyjson_arr_get_first(list)) : first_text(root, messages));
+    csfle__http_line(w.code, sizeof w.code, bare_code(first_text(root, codes)));
+    csfle__http_line(w.message, sizeof w.message, yyjson_is_arr(list) ? csfle__json_text(yyjson_arr_get_first(list)) : first_text(root, messages));
     yyjson_doc_free(doc);
   }
-  if (!w.code[0] && type.len) cut(w.code, sizeof w.code, bare_code(type));
+  if (!w.code[0] && type.len) csfle__http_line(w.code, sizeof w.code, bare_code(type));
   return w;
 }
 

@@ -64,6 +64,8 @@ typedef struct csfle__http_words {
  * dropped. Never fails: what is neither has no words. Give it no reply that may hold a secret.
  */
 csfle__http_words csfle__http_vendor(const csfle__reply *r);
+/** The first line of @p from, cut to @p size with its NUL, control characters as blanks: what may be shown of foreign text. */
+void csfle__http_line(char *out, size_t size, csfle__bytes from);
 /** Text between <name> and </name>, trimmed and not unescaped; {NULL,0} when absent. */
 csfle__bytes csfle__xml_text(csfle__bytes xml, const char *name);
 

@@ -118,6 +118,7 @@ typedef struct csfle_config    csfle_config;
 typedef struct csfle_client    csfle_client;
 typedef struct csfle_serde     csfle_serde;
 typedef struct csfle_transport csfle_transport;
+typedef struct csfle_kms       csfle_kms;
 
 /** One log line, at most @p syslog_level (3 error .. 7 debug). Called from the thread that did the work. */
 typedef void (*csfle_log_fn)(void *opaque, int syslog_level, const char *facility, const char *text);
@@ -132,6 +133,11 @@ CSFLE_EXPORT csfle_status  csfle_config_set(csfle_config *c, const char *name, c
 CSFLE_EXPORT void          csfle_config_on_log(csfle_config *c, int max_level, csfle_log_fn fn, void *opaque);
 /** Sends the library's HTTP requests through @p t instead of libcurl. The struct is copied, opaque is not. */
 CSFLE_EXPORT csfle_status  csfle_config_add_transport(csfle_config *c, const csfle_transport *t, csfle_error *err);
+/**
+ * Has keys of k->type wrapped and unwrapped by @p k. The struct and the type are copied. CSFLE_E_MISUSE: a part is missing, or the
+ * type has a driver: the library's own are never replaced.
+ */
+CSFLE_EXPORT csfle_status  csfle_config_add_kms(csfle_config *c, const csfle_kms *k, csfle_error *err);
 CSFLE_EXPORT void          csfle_config_free(csfle_config *c);
 
 /* ---- client: one a process is usual ------------------------------------------------------------------------- */
@@ -230,6 +236,40 @@ CSFLE_EXPORT const void *csfle_exchange_part(const csfle_exchange *x, int part, 
 /** Ends @p x: the reply (copied), or @p failure not NULL when there was none. Any thread, exactly once. */
 CSFLE_EXPORT void csfle_exchange_done(csfle_exchange *x, int http_status, const char *headers, const void *body,
                                       size_t len, const char *failure);
+
+typedef struct csfle_kms_call csfle_kms_call; /**< one wrap or unwrap, finished now or later, from any thread */
+
+/**
+ * A KMS of the application's own: one open key at a time for each key id and set of properties, kept open between calls.
+ * wrap and unwrap may be called by several threads at once, also on one open key.
+ */
+struct csfle_kms {
+  size_t      size; /**< sizeof(csfle_kms) */
+  const char *type; /**< the value of encrypt.kms.type: "pkcs11-kms" */
+  /**
+   * Opens the key. @p prop(ctx, name) is a property: rule.executors.*.param.<name> of the configuration, or what a KEK's
+   * kmsProps say where csfle.allow.kms.props lists the name; NULL when unset; borrowed until open returns. @p key_id is from
+   * the registry or a rule: do not trust it (csfle.allow.kms.keys limits it). NULL with err->code and err->msg set on
+   * failure; no secret in it.
+   */
+  void *(*open)(const char *key_id, const char *(*prop)(void *ctx, const char *name), void *ctx, csfle_error *err);
+  /** Starts to wrap @p in; csfle_kms_done ends it, before this returns or later. @p in is there until then and is secret. */
+  void (*wrap)(void *kms, csfle_kms_call *call, const void *in, size_t len);
+  /** The reverse: @p in are bytes that wrap made, or that somebody forged. */
+  void (*unwrap)(void *kms, csfle_kms_call *call, const void *in, size_t len);
+  /**
+   * After the last call on it has ended. A call that was given up because it took longer than csfle.kms.timeout.ms counts as
+   * well: close may then come late, from inside its csfle_kms_done, in that thread.
+   */
+  void (*close)(void *kms);
+};
+/**
+ * Ends @p call: CSFLE_OK and the bytes (copied; the caller wipes its own, the library its copy), or another CSFLE_E_* and
+ * @p failure, a sentence without secrets. Exactly once, also for a call that was given up, from any thread. What a status
+ * leads to: class WAIT is tried again with a later record, CSFLE_E_UNAUTHENTICATED and CSFLE_E_FORBIDDEN close and reopen the
+ * key, CSFLE_E_DECRYPT for bytes that this key has not wrapped.
+ */
+CSFLE_EXPORT void csfle_kms_done(csfle_kms_call *call, csfle_status st, const void *out, size_t len, const char *failure);
 
 #ifdef __cplusplus
 }

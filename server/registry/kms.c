@@ -5,8 +5,8 @@
 #include "server/log/must.h"
 
 typedef struct asked {
-  const csfle__pairs *props;
-  const char         *hosts;
+  const csfle__pairs     *props;
+  const registry_options *options;
 } asked;
 
 /* Names by which a KEK could have the server act as somebody the KEK's writer is not: only with credentials it brings. [AB-7] [AB-8] */
@@ -47,8 +47,9 @@ static const char *get_prop(void *opaque, const char *name)
 /* what a KEK cannot set: where the server's credentials may go [AB-8] */
 static const char *own_prop(void *opaque, const char *name)
 {
-  const char *hosts = ((const asked *)opaque)->hosts;
-  return strcmp(name, "csfle.allow.kms.hosts") == 0 && hosts && *hosts ? hosts : NULL;
+  const registry_options *o = ((const asked *)opaque)->options;
+  const char             *v = strcmp(name, "csfle.allow.kms.hosts") == 0 ? o->kms_hosts : strcmp(name, "csfle.allow.kms.keys") == 0 ? o->kms_keys : NULL;
+  return v && *v ? v : NULL;
 }
 
 static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes key_id, bool unwrap, csfle__bytes in,
@@ -56,16 +57,16 @@ static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes ke
 {
   csfle__kms      *kms = NULL;
   csfle__kms_call  call;
-  asked            a = { &k->props, g->options.kms_hosts };
+  asked            a = { &k->props, &g->options };
   csfle__kms_props props = { get_prop, &a, own_prop };
 
-  csfle_status rc = csfle__kms_open(&kms, k->type, key_id, &props, err);
+  csfle_status rc = csfle__kms_take(&g->kms, &kms, k->type, key_id, &props, err);
   if (rc != CSFLE_OK) return rc;
   csfle__kms_call_init(&call, unwrap, in);
   rc = csfle__kms_run(kms, &call, g->transport, g->clock, err);
   if (rc == CSFLE_OK) csfle__secret_move(out, &call.out);
   csfle__kms_call_free(&call);
-  csfle__kms_close(kms);
+  csfle__kms_give(&g->kms, kms, rc);
   return rc;
 }
 

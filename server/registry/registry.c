@@ -71,6 +71,7 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
   pthread_rwlockattr_t attr;
 
   *g = (registry){ .log = log, .options = *options, .clock = clock, .out = lines, .transport = transport };
+  csfle__kms_pool_init(&g->kms, NULL);
   g->state = registry_state_new(lines);
   pthread_rwlockattr_init(&attr);
   pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -94,6 +95,7 @@ void registry_close(registry *g)
   registry_log_close(g->log);
   registry_state_free(g->state);
   pthread_rwlock_destroy(&g->lock);
+  csfle__kms_pool_free(&g->kms);
   csfle__free(g);
 }
 

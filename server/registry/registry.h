@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "core/fetch/fetch.h"
+#include "core/kms/pool.h"
 #include "core/schema/compat.h"
 
 typedef struct registry_limits {
@@ -23,6 +24,7 @@ typedef struct registry_options {
   registry_limits schemas, subjects, subject_versions, contexts, keks, dek_subjects, dek_versions;
   const char     *group_id; /**< schema.registry.group.id */
   const char     *kms_hosts; /**< csfle.allow.kms.hosts, "": the vendors' own; borrowed */
+  const char     *kms_keys;  /**< csfle.allow.kms.keys, "": all; borrowed */
 } registry_options;
 
 typedef struct registry {
@@ -33,6 +35,7 @@ typedef struct registry {
   const csfle__log      *out;
   const csfle__clock    *clock;
   const csfle_transport *transport; /**< for KMS calls of shared KEKs */
+  csfle__kms_pool        kms;       /**< open drivers */
 } registry;
 
 /** Replays @p log into a new state, compacts it and starts its committer. The log is the registry's from now on. */

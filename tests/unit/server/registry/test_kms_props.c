@@ -1,6 +1,5 @@
 /* Proves that a KEK cannot have the server act under another identity of the server's own. */
-#include "server/registry/registry.h"
-#include "tests/support/test.h"
+#include "tests/unit/server/registry/rig.h"
 
 #define PAIR(n, v) { CSFLE__LIT(n), CSFLE__LIT(v) }
 
@@ -22,4 +21,21 @@ TEST(a_kek_chooses_no_role_for_the_credentials_of_the_server) /* AB-7 AB-8 */
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     assert_int_equal(registry_kms_prop_allowed(&cases[i].props, cases[i].name), cases[i].allowed);
+}
+
+TEST(a_shared_kek_uses_no_key_that_the_operator_does_not_list) /* AB-8 */
+{
+  const struct { const char *keys, *key; bool ok; } cases[] = { { "", "theirs", true }, { "local-kms://mine*", "theirs", false }, { "local-kms://mine*", "mine/1", true } };
+  csfle__pair props[] = { PAIR("secret", "mysecret"), PAIR("csfle.allow.kms.keys", "theirs") }; /* a KEK cannot allow itself */
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    registry_log    *log;
+    registry        *g = rig_open(&log);
+    registry_problem p = { 0 };
+    g->options.kms_keys = cases[i].keys;
+    registry_kek_request r = { .name = CSFLE__LIT("k"), .kms_type = CSFLE__LIT("local-kms"), .kms_key_id = csfle__str(cases[i].key), .props = { props, 2 },
+                               .has_props = true, .has_shared = true, .shared = true };
+    assert_int_equal(registry_kek_test_sharing(g, &r, "creating", &p), cases[i].ok);
+    if (!cases[i].ok && !strstr(p.text, "csfle.allow.kms.keys")) fail_msg("%s", p.text);
+    registry_close(g);
+  }
 }
