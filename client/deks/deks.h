@@ -6,8 +6,7 @@
 #ifndef CSFLE_DEKS_DEKS_H
 #define CSFLE_DEKS_DEKS_H
 
-#include "core/base/bytes.h"
-#include "include/csfle/csfle.h"
+#include "core/crypt/algorithm.h"
 
 /** Hears of every key that is done, one line without key material. */
 typedef void (*csfle__deks_fn)(void *opaque, const char *text);
@@ -28,5 +27,15 @@ csfle_status csfle__deks_register(csfle_client *cl, csfle__bytes subject, int32_
  */
 csfle_status csfle__deks_rewrap(csfle_client *cl, csfle__bytes kek, csfle__bytes subject, bool deleted, csfle__deks_fn done, void *opaque,
                                 csfle_error *err);
+
+/**
+ * Makes one DEK under a live KEK: @p version, or with 0 the one after the highest there is (soft-deleted ones count), or 1. The key
+ * is generated and wrapped here, and was unwrapped once, or by the registry when the KEK is shared. *made gets its version. What
+ * the registry refuses is told with err->http, 409 when that version exists.
+ */
+csfle_status csfle__deks_make(csfle_client *cl, csfle__bytes kek, csfle__bytes subject, csfle__algorithm a, int32_t version, int32_t *made,
+                              csfle_error *err);
+/** Whether the KEK can be used: the registry tries it when it is shared, else a key is wrapped and unwrapped here. Nothing is kept. */
+csfle_status csfle__deks_test(csfle_client *cl, csfle__bytes kek, csfle_error *err);
 
 #endif

@@ -5,8 +5,7 @@
  * unreadable for ever. So the new material is unwrapped once before it is sent, and must give the key that the old one gives.
  */
 #include "client/deks/call.h"
-#include "core/base/alloc.h"
-#include "core/base/base64.h"
+#include "client/deks/wrapper.h"
 
 #include <stdio.h>
 
@@ -17,6 +16,7 @@ typedef struct rewrap {
   csfle__deks_fn done;
   void          *opaque;
   csfle__kek    *kek; /* as the context of the subject sees it */
+  csfle__wrapper *kms; /* of kek, opened when first needed; NULL: not open */
   size_t         count;
 } rewrap;
 
@@ -32,67 +32,13 @@ static csfle_status begin(csfle__rc_call *c, const char *method, const rewrap *w
 
 static const char *flag(bool b) { return b ? "true" : "false"; }
 
-/* ---- the KMS */
-
-static csfle__io  *kms_io(void *self) { return ((csfle__key_fetch *)self)->io; }
-static csfle__next kms_step(void *self, csfle_error *err) { return csfle__key_fetch_kms(self, err); }
-
-/* only what is meant for every executor: there is no rule here */
-static const char *get_prop(void *opaque, const char *name)
+static csfle_status wrap_again(rewrap *w, const csfle__dek *dek, csfle_buf *base64, csfle_error *err)
 {
-  const csfle_config *c = opaque;
-  char                full[256];
-  const char         *v;
-  snprintf(full, sizeof full, "rule.executors._default_.param.%s", name);
-  v = csfle__config_given(c, full);
-  return v ? v : csfle__config_given(c, name);
-}
-
-static csfle_status kms(csfle__key_fetch *f, bool unwrap, csfle__bytes in, csfle__secret *out, csfle_error *err)
-{
-  f->unwrap = unwrap, f->kms_in = in, f->kms_line = 0;
-  csfle_status rc = csfle__drive(&f->ring->rc->world, (csfle__machine){ kms_step, kms_io, f }, err);
-  if (rc == CSFLE_OK) csfle__secret_move(out, &f->kms_call.out);
-  return rc;
-}
-
-static csfle_status wrap_again(csfle__key_fetch *f, const csfle__dek *dek, csfle_buf *base64, csfle_error *err)
-{
-  csfle__secret old = CSFLE__SECRET_INIT, plain = CSFLE__SECRET_INIT, wrapped = CSFLE__SECRET_INIT, check = CSFLE__SECRET_INIT;
-  csfle__bytes  text = dek->encrypted_key_material;
-  size_t        n = 0;
-  csfle_status rc = csfle__secret_make(&old, text.len / 4 * 3 + 3, err);
-  if (rc == CSFLE_OK && (!text.len || !csfle__base64_decode(text, old.ptr, &n)))
-    rc = csfle__fail(err, CSFLE_E_DECRYPT, "encryptedKeyMaterial is %s", text.len ? "not base64" : "missing");
-  if (rc == CSFLE_OK) rc = kms(f, true, csfle__view(old.ptr, n), &plain, err);
-  if (rc == CSFLE_OK) rc = kms(f, false, csfle__secret_view(&plain), &wrapped, err);
-  if (rc == CSFLE_OK) rc = kms(f, true, csfle__secret_view(&wrapped), &check, err);
-  if (rc == CSFLE_OK && !csfle__secret_equal(csfle__secret_view(&plain), csfle__secret_view(&check)))
-    rc = csfle__fail(err, CSFLE_E_DECRYPT, "what the KMS wrapped does not unwrap to the same key; the old material is kept");
-  csfle__buf_clear(base64);
-  if (rc == CSFLE_OK) rc = csfle__buf_reserve(base64, csfle__base64_len(wrapped.len), err);
-  if (rc == CSFLE_OK) {
-    csfle__base64_encode(csfle__secret_view(&wrapped), (char *)base64->ptr);
-    base64->len = csfle__base64_len(wrapped.len);
-  }
-  csfle__secret_wipe(&old), csfle__secret_wipe(&plain), csfle__secret_wipe(&wrapped), csfle__secret_wipe(&check);
-  return rc;
-}
-
-static csfle_status wrap_locally(const rewrap *w, csfle__bytes subject, const csfle__dek *dek, csfle_buf *base64, csfle_error *err)
-{
-  csfle__encrypt_params params = { .kek_name = w->kek_name, .algorithm = dek->algorithm };
-  csfle__kms_props      props = { .get = get_prop, .opaque = w->cl->config };
-  csfle__key_want       want = { .params = &params, .subject = subject, .write = true, .props = &props };
-  csfle__shared_kek     kek = { .kek = w->kek };
-  csfle__key_fetch     *f = csfle__alloc(sizeof *f);
-  if (!f) return csfle__nomem(err);
-  csfle__key_fetch_init(f, &w->cl->ring, &want);
-  f->kek = &kek; /* borrowed: taken back before the end */
-  csfle_status rc = wrap_again(f, dek, base64, err);
-  f->kek = NULL;
-  csfle__key_fetch_free(f);
-  csfle__free(f);
+  csfle__secret plain = CSFLE__SECRET_INIT;
+  csfle_status  rc = w->kms ? CSFLE_OK : csfle__wrapper_open(&w->kms, w->cl, w->kek, NULL, err);
+  if (rc == CSFLE_OK) rc = csfle__wrapper_unwrap(w->kms, dek->encrypted_key_material, &plain, err);
+  if (rc == CSFLE_OK) rc = csfle__wrapper_wrap(w->kms, csfle__secret_view(&plain), base64, err);
+  csfle__secret_wipe(&plain);
   return rc;
 }
 
@@ -139,7 +85,7 @@ static csfle_status one_dek(rewrap *w, csfle__bytes subject, csfle__algorithm a,
   csfle_buf    base64;
   csfle_buf_init(&base64, 0, 0);
   csfle_status rc = get_dek(w, subject, a, version, &dek, err);
-  if (rc == CSFLE_OK && !w->kek->shared) rc = wrap_locally(w, subject, dek, &base64, err);
+  if (rc == CSFLE_OK && !w->kek->shared) rc = wrap_again(w, dek, &base64, err);
   if (rc == CSFLE_OK) rc = put_dek(w, subject, dek, csfle__buf_view(&base64), err);
   if (rc == CSFLE_OK) {
     w->count++;
@@ -194,6 +140,16 @@ static csfle_status each(rewrap *w, csfle__bytes subject, const csfle__algorithm
   return rc;
 }
 
+static bool same_kms(const csfle__kek *a, const csfle__kek *b)
+{
+  if (!a || a->shared != b->shared || a->ts != b->ts || !csfle__eq(a->kms_type, b->kms_type) || !csfle__eq(a->kms_key_id, b->kms_key_id) ||
+      a->kms_props.count != b->kms_props.count)
+    return false;
+  for (size_t i = 0; i < a->kms_props.count; i++)
+    if (!csfle__eq(a->kms_props.at[i].name, b->kms_props.at[i].name) || !csfle__eq(a->kms_props.at[i].value, b->kms_props.at[i].value)) return false;
+  return true;
+}
+
 static csfle_status get_kek(rewrap *w, csfle__bytes subject, csfle_error *err)
 {
   csfle__rc_call c;
@@ -202,9 +158,15 @@ static csfle_status get_kek(rewrap *w, csfle__bytes subject, csfle_error *err)
   if (rc == CSFLE_OK) rc = csfle__deks_call(w->cl, &c, err);
   if (rc == CSFLE_OK) {
     yyjson_val *root = c.doc ? yyjson_doc_get_root(c.doc) : NULL;
-    csfle__kek_free(w->kek);
-    w->kek = NULL;
-    rc = yyjson_is_obj(root) ? csfle__kek_parse(&w->kek, root, err) : csfle__fail(err, CSFLE_E_RULE, "the registry's answer is no KEK");
+    csfle__kek *kek = NULL;
+    rc = yyjson_is_obj(root) ? csfle__kek_parse(&kek, root, err) : csfle__fail(err, CSFLE_E_RULE, "the registry's answer is no KEK");
+    if (kek && same_kms(w->kek, kek)) { /* the subject before it was of this KEK too: its KMS stays open */
+      csfle__kek_free(kek);
+    } else if (kek) {
+      csfle__wrapper_close(w->kms);
+      csfle__kek_free(w->kek);
+      w->kms = NULL, w->kek = kek;
+    }
   }
   csfle__rc_call_free(&c);
   return rc;
@@ -252,6 +214,7 @@ csfle_status csfle__deks_rewrap(csfle_client *cl, csfle__bytes kek, csfle__bytes
     rc = csfle__fail(err, CSFLE_E_SCHEMA, "subject '%.*s' has no DEK under KEK '%.*s'", CSFLE__FMT(subject), CSFLE__FMT(kek));
   else if (rc == CSFLE_OK && !w.count)
     csfle__deks_say(done, opaque, "KEK %.*s has no DEKs", CSFLE__FMT(kek));
+  csfle__wrapper_close(w.kms);
   csfle__kek_free(w.kek);
   return rc;
 }

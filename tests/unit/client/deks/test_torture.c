@@ -21,6 +21,7 @@ static csfle_status both(void)
   csfle_error   e = CSFLE_ERROR_INIT;
   csfle_config *c = csfle_config_new(RIG_PROPS);
   csfle_client *cl = NULL;
+  int32_t       made = 0;
   csfle_fake_drop_keys(&fake);
   e.code = CSFLE_E_NOMEM;
   if (c) {
@@ -31,6 +32,8 @@ static csfle_status both(void)
   csfle_status rc = cl ? csfle__deks_register(cl, BYTES("orders-value"), -1, NULL, NULL, &e) : e.code;
   if (rc == CSFLE_OK) rc = csfle__deks_rewrap(cl, BYTES("kek1"), BYTES("orders-value"), false, NULL, NULL, &e);
   if (rc == CSFLE_OK) rc = csfle__deks_rewrap(cl, BYTES("kek1"), CSFLE__NONE, true, NULL, NULL, &e);
+  if (rc == CSFLE_OK) rc = csfle__deks_make(cl, BYTES("kek1"), BYTES("orders-value"), CSFLE__AES256_GCM, 0, &made, &e);
+  if (rc == CSFLE_OK) rc = csfle__deks_test(cl, BYTES("kek1"), &e);
   if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) print_message("# %s %s\n", e.where, e.msg);
   csfle_client_close(cl);
   return rc;
