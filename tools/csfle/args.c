@@ -8,10 +8,19 @@
 
 #define MAX_OPTIONS 32
 
-static int set_option(args *a, const option_row *o, const char *value)
+static int add_kms_prop(args *a, const option_row *o, const char *value)
+{
+  if (!strchr(value, '=') || *value == '=') return fail(EXIT_USAGE, "--%s takes NAME=VALUE", o->long_name);
+  if (a->kms_prop_count == COMMAND_MAX_PROPS) return fail(EXIT_USAGE, "at most %d KMS properties are taken", COMMAND_MAX_PROPS);
+  a->kms_props[a->kms_prop_count++] = value;
+  return 0;
+}
+
+static int set_option(args *a, const option_row *o, char *value)
 {
   void   *field = (char *)a + o->at;
   int64_t number;
+  int     rc;
   switch (o->kind) {
     case OPTION_FLAG: *(bool *)field = true; return 0;
     case OPTION_JSON:
@@ -23,15 +32,41 @@ static int set_option(args *a, const option_row *o, const char *value)
       if (!*value) return fail(EXIT_USAGE, "--%s is empty: give it a %s", o->long_name, o->value);
       *(const char **)field = value;
       return 0;
+    case OPTION_SWITCH:
+      if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0) return fail(EXIT_USAGE, "--%s=%s: it is true or false", o->long_name, value);
+      *(int *)field = value && *value == 'f' ? -1 : 1;
+      return 0;
+    case OPTION_VERSION:
+      a->latest = strcmp(value, "latest") == 0;
+      if (a->latest) return 0;
+      if (!csfle__parse_i64(csfle__str(value), &number) || number < 1 || number > INT32_MAX)
+        return fail(EXIT_USAGE, "--%s counts from 1 or is 'latest', not '%s'", o->long_name, value);
+      *(int64_t *)field = number;
+      return 0;
+    case OPTION_MATERIAL:
+      a->material = NULL;
+      props_free(&a->own);
+      rc = props_add(&a->own, csfle__str(o->long_name), csfle__str(value), "the command line");
+      if (!rc) a->material = a->own.at[0].value;
+      return rc;
+    case OPTION_REPORT:
+      if (strcmp(value, "json") != 0 && strcmp(value, "csv") != 0 && strcmp(value, "table") != 0 && strcmp(value, "text") != 0)
+        return fail(EXIT_USAGE, "--%s takes table, csv or json, not '%s'", o->long_name, value);
+      *(const char **)field = value;
+      return 0;
     case OPTION_NUMBER:
       if (!csfle__parse_i64(csfle__str(value), &number) || number < 0)
         return fail(EXIT_USAGE, "--%s takes a number from 0 on, not '%s'", o->long_name, value);
       *(int64_t *)field = number;
       return 0;
-    case OPTION_KMS_PROP:
-      if (!strchr(value, '=')) return fail(EXIT_USAGE, "--%s takes NAME=VALUE", o->long_name);
-      if (a->kms_prop_count == COMMAND_MAX_PROPS) return fail(EXIT_USAGE, "at most %d --%s are taken", COMMAND_MAX_PROPS, o->long_name);
-      a->kms_props[a->kms_prop_count++] = value;
+    case OPTION_KMS_PROP: return add_kms_prop(a, o, value);
+    case OPTION_KMS_LIST:
+      for (char *at = value, *end; at; at = end) {
+        end = strchr(at, ',');
+        while (end && memchr(end + 1, '=', strcspn(end + 1, ",")) == NULL) end = strchr(end + 1, ','); /* a comma of the value */
+        if (end) *end++ = 0;
+        if ((rc = add_kms_prop(a, o, at)) != 0) return rc;
+      }
       return 0;
     case OPTION_PROPERTY: return props_add_text(&a->props, value);
     case OPTION_FILE: return props_add_file(&a->props, value);
@@ -51,7 +86,7 @@ int args_parse(args *a, const command *c, int argc, char **argv)
   a->command = c;
   a->partition = a->count = a->version = -1;
   for (const option_row *o = c->options; o->long_name; o++, n++) {
-    longs[n] = (struct option){ o->long_name, o->kind == OPTION_FLAG ? no_argument : required_argument, NULL, 256 + (int)n };
+    longs[n] = (struct option){ o->long_name, o->kind == OPTION_FLAG ? no_argument : o->kind == OPTION_SWITCH ? optional_argument : required_argument, NULL, 256 + (int)n };
     if (!o->short_name) continue;
     shorts[s++] = o->short_name;
     if (o->kind != OPTION_FLAG) shorts[s++] = ':';
@@ -85,7 +120,23 @@ int args_parse(args *a, const command *c, int argc, char **argv)
   return 0;
 }
 
-void args_free(args *a) { props_free(&a->props); }
+void args_free(args *a)
+{
+  props_free(&a->props);
+  props_free(&a->own);
+}
+
+int args_names(const args *a, const char *given, const char *what, const char **first, const char *given_second, const char *what_second, const char **second)
+{
+  int at = 0;
+  *first = given ? given : at < a->operand_count ? a->operands[at++] : NULL;
+  if (!*first) return fail(EXIT_USAGE, "%s is missing; usage: csfle %s %s", what, a->command->name, a->command->synopsis);
+  if (second) *second = given_second ? given_second : at < a->operand_count ? a->operands[at++] : NULL;
+  if (second && !*second && what_second) return fail(EXIT_USAGE, "%s is missing; usage: csfle %s %s", what_second, a->command->name, a->command->synopsis);
+  if (at < a->operand_count) return fail(EXIT_USAGE, "'%s' is one too many; usage: csfle %s %s", a->operands[at], a->command->name, a->command->synopsis);
+  if (!**first || (second && *second && !**second)) return fail(EXIT_USAGE, "an empty name names nothing");
+  return 0;
+}
 
 const command *command_find(int argc, char **argv, int *words)
 {
@@ -130,10 +181,10 @@ bool commands_list(FILE *to, const char *group)
     if (!any && !group) fputs("Usage: csfle COMMAND [options]\nClient-side field level encryption for Apache Kafka.\n\n", to);
     if (!any) fputs("Commands:\n", to);
     any = true;
-    fprintf(to, "  %-16s %s\n", (*c)->name, (*c)->summary);
+    fprintf(to, "  %-17s %s\n", (*c)->name, (*c)->summary);
   }
   if (!any || group) return any;
-  fputs("  help COMMAND     its options and an example, as COMMAND --help\n\n"
+  fputs("  help COMMAND      its options and an example, as COMMAND --help\n\n"
         "Options: --help, --version\n\n"
         "Exit codes: 0 done; 1 failed, or differences found; 2 usage; 3 not found; 4 denied; 5 unavailable or timed out;\n"
         "            6 conflict or incompatible; 7 finished, but some records failed; 8 refused: plaintext would have been written\n\n"

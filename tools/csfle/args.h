@@ -13,13 +13,17 @@
 typedef struct args {
   const struct command *command;
   props       props; /**< -X, -F and -r in the order given: a later one wins */
+  props       own;   /**< the value of an OPTION_MATERIAL */
   const char *brokers, *topic, *offset, *output, *key_delim, *format;
   const char *schema_file, *rules_file, *metadata_file, *type, *level;
   const char *kms_type, *kms_key_id, *doc, *algorithm;
+  const char *name, *kek_name, *subject, *material, *move_to, *backup;
   const char *kms_props[COMMAND_MAX_PROPS]; /**< "name=value" */
   size_t      kms_prop_count;
   int64_t     partition, count, version; /**< -1: not given */
-  bool        quiet, verbose, at_end, envelope, shared, deleted, values, help;
+  int         shared;                    /**< 1 or -1; 0: not given */
+  bool        quiet, verbose, at_end, envelope, deleted, live, values, help;
+  bool        permanent, force, latest, dry_run, confirm, undo;
   char      **operands;
   int         operand_count;
 } args;
@@ -28,8 +32,13 @@ typedef enum option_kind {
   OPTION_FLAG,     /**< bool */
   OPTION_TEXT,     /**< const char * */
   OPTION_NUMBER,   /**< int64_t, not negative */
+  OPTION_SWITCH,   /**< int: 1, or as =true and =false say */
+  OPTION_VERSION,  /**< int64_t from 1 on; "latest" sets args.latest */
+  OPTION_MATERIAL, /**< args.material: text, @FILE or @env:NAME */
   OPTION_JSON,     /**< const char *: only "json" or "text" */
+  OPTION_REPORT,   /**< const char *: "table" (or "text"), "csv" or "json" */
   OPTION_KMS_PROP, /**< adds to kms_props */
+  OPTION_KMS_LIST, /**< adds to kms_props what stands between commas */
   OPTION_PROPERTY, /**< NAME=VALUE into props */
   OPTION_FILE,     /**< a property file into props */
   OPTION_URL       /**< schema.registry.url into props */
@@ -62,12 +71,20 @@ typedef struct command {
   { 'F', "config", OPTION_FILE, 0, "FILE", "properties from a file, a line each" },                                \
   { 0, "help", OPTION_FLAG, OPTION_AT(help), NULL, "this text" },                                                  \
   { 0, NULL, OPTION_FLAG, 0, NULL, NULL }
+#define OPTION_FORCE(what) \
+  { 0, "yes", OPTION_FLAG, OPTION_AT(force), NULL, what }, { 0, "force", OPTION_FLAG, OPTION_AT(force), NULL, "the same" }
 #define OPTION_OUTPUT \
   { 'o', "output", OPTION_JSON, OPTION_AT(output), "json|text", "text for people (the default) or JSON for programs" }
 
 /** Parses argv[0 .. argc-1] (argv[0] is skipped) for @p c. 0, or an exit code after the complaint. */
 int  args_parse(args *a, const command *c, int argc, char **argv);
 void args_free(args *a);
+/**
+ * One or two names, each given by its option or else as the next operand. @p second NULL: there is one; @p what_second NULL: the
+ * second may be left out (NULL then). 0, or EXIT_USAGE after the complaint.
+ */
+int  args_names(const args *a, const char *given, const char *what, const char **first, const char *given_second, const char *what_second,
+                const char **second);
 static inline bool args_want_json(const args *a) { return a->output && strcmp(a->output, "json") == 0; }
 
 /** The command whose words argv[1 ..] begin with; *words gets how many. NULL: none. */

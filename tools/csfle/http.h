@@ -15,6 +15,7 @@ typedef struct registry {
   csfle_config *config;
   csfle_buf     headers; /**< with credentials: wiped */
   yyjson_doc   *doc;     /**< of the last answer */
+  bool          foreign; /**< found out not to be a csfle-registry: it lacks what is ours alone */
 } registry;
 
 /** Ready to call; nothing is sent. 0, or an exit code after the complaint. */
