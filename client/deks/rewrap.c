@@ -160,7 +160,7 @@ static csfle_status get_kek(rewrap *w, csfle__bytes subject, csfle_error *err)
     yyjson_val *root = c.doc ? yyjson_doc_get_root(c.doc) : NULL;
     csfle__kek *kek = NULL;
     rc = yyjson_is_obj(root) ? csfle__kek_parse(&kek, root, err) : csfle__fail(err, CSFLE_E_RULE, "the registry's answer is no KEK");
-    if (kek && same_kms(w->kek, kek)) { /* the subject before it was of this KEK too: its KMS stays open */
+    if (kek && same_kms(w->kek, kek)) { /* the subject before it was of this KEK too: its wrapper serves on */
       csfle__kek_free(kek);
     } else if (kek) {
       csfle__wrapper_close(w->kms);

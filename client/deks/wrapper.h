@@ -1,6 +1,6 @@
 /**
- * The KMS of one KEK for many data keys: opened once, so that one login and its connections serve them all. Blocks; one
- * thread at a time. Key ids and their alternates are tried as producers and consumers do. [ENC-79] [ENC-80]
+ * The KMS of one KEK, for many data keys one after another. Blocks; one thread at a time. Key ids and their alternates are
+ * tried as producers and consumers do. [ENC-79] [ENC-80]
  */
 #ifndef CSFLE_DEKS_WRAPPER_H
 #define CSFLE_DEKS_WRAPPER_H
