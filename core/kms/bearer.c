@@ -61,7 +61,7 @@ csfle_status csfle__bearer_take_oauth(csfle__bearer *b, const csfle__kms_call *c
     life = csfle__bearer_number(root, "expires_on", &on) && on > 0 && on < MAX_LIFE_S * 100 ? on - call->now_ms / 1000 : UNKNOWN_LIFE_S;
   if (life < 0) life = 0;
   if (life > MAX_LIFE_S) life = MAX_LIFE_S;
-  if (!token.len) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no access_token");
+  if (!token.len || !csfle__http_printable(token)) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no access_token that fits into a header");
   else {
     rc = csfle__bearer_put(b, token, call->now_ms + life * 1000, err);
     if (rc == CSFLE_OK) rc = csfle__secret_copy(out, token, err);
