@@ -1,7 +1,7 @@
 /*
  * gcp-kms [ENC 4.5]: encrypt and decrypt of Google Cloud KMS over REST, with checksums both ways. Tokens come from a
  * service account's key (a signed JWT used as it is, or exchanged where a token URL is set), a user's refresh token, or
- * the metadata server, and are kept until five minutes before they end.
+ * the metadata server, and are kept until shortly before they end.
  */
 #include "core/base/alloc.h"
 #include "core/crypt/sign.h"
@@ -12,17 +12,17 @@
 
 #define TIMEOUT_MS  30000
 #define METADATA_MS 2000
-#define MARGIN_MS   (5 * 60 * 1000)
+#define MARGIN_MS   (225 * 1000) /* as Google's clients: the metadata server gives out a token until four minutes before its end */
 #define LIFE_S      3600
-#define TOKEN_URL   "https://oauth2.googleapis.com/token"
+#define UNIVERSE    "googleapis.com"
+#define TOKEN_URL   "https://oauth2." UNIVERSE "/token"
 #define SCOPE       "https://www.googleapis.com/auth/cloudkms"
-#define AUDIENCE    "https://cloudkms.googleapis.com/"
 #define WELL_KNOWN  "application_default_credentials.json"
 
-enum { TYPE, CLIENT_ID, EMAIL, KEY_ID, KEY, TOKEN_URI, PROPS };
-static const char *const properties[PROPS] = { "account.type", "client.id", "client.email", "private.key.id", "private.key", "token.uri" };
-enum { V_FILE, V_CONFIG, V_HOME, V_METADATA, V_ENDPOINT, VARIABLES };
-static const char *const variables[VARIABLES] = { "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME", "GCE_METADATA_HOST", "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS" };
+enum { TYPE, CLIENT_ID, EMAIL, KEY_ID, KEY, TOKEN_URI, PATH, PROPS };
+static const char *const properties[PROPS] = { "account.type", "client.id", "client.email", "private.key.id", "private.key", "token.uri", "credentials.path" };
+enum { V_FILE, V_CONFIG, V_HOME, V_METADATA, V_ENDPOINT, V_UNIVERSE, VARIABLES };
+static const char *const variables[VARIABLES] = { "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME", "GCE_METADATA_HOST", "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS", "GOOGLE_CLOUD_UNIVERSE_DOMAIN" };
 static const char *const own_hosts[] = { "cloudkms.googleapis.com", "oauth2.googleapis.com", NULL };
 
 typedef struct gcp {
@@ -30,6 +30,7 @@ typedef struct gcp {
   csfle__hosts  hosts;
   char         *key_id;
   csfle__secret props[PROPS];
+  bool          own_token_url; /* the operator set token.uri, not the registry */
   csfle__bearer session;
 } gcp;
 
@@ -64,8 +65,7 @@ static void gcp_close(csfle__kms *kms)
 
 static csfle_status gcp_open(csfle__kms **out, const csfle__kms_props *props, csfle__bytes key_id, csfle_error *err)
 {
-  gcp        *g = csfle__calloc(1, sizeof *g);
-  const char *path = csfle__kms_prop(props, "credentials.path");
+  gcp *g = csfle__calloc(1, sizeof *g);
   if (!g) return csfle__nomem(err);
   csfle__bearer_init(&g->session);
   g->key_id = csfle__dup(key_id.ptr ? (const void *)key_id.ptr : "", key_id.len);
@@ -74,12 +74,14 @@ static csfle_status gcp_open(csfle__kms **out, const csfle__kms_props *props, cs
     rc = csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: gcp-kms://%.*s: expected projects/<p>/locations/<l>/keyRings/<r>/cryptoKeys/<k>",
                      key_id.len > 120 ? 120 : (int)key_id.len, key_id.len ? (const char *)key_id.ptr : "");
   for (size_t i = 0; rc == CSFLE_OK && i < PROPS; i++) {
-    const char *v = csfle__kms_prop(props, properties[i]);
+    const char *v = csfle__kms_prop(props, properties[i]), *own = csfle__kms_own_prop(props, properties[i]);
     if (v && *v) rc = csfle__secret_copy(&g->props[i], csfle__str(v), err);
+    bool foreign = v && *v && (!own || strcmp(own, v) != 0);
+    if (i == TOKEN_URI) g->own_token_url = !foreign;
+    if (i == PATH && foreign) rc = csfle__fail(err, CSFLE_E_POLICY, "gcp-kms: only the operator may set credentials.path, not the registry");
   }
   if (rc == CSFLE_OK && g->props[TYPE].len && !csfle__eq_str(csfle__secret_view(&g->props[TYPE]), "service_account"))
     rc = csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: account.type must be service_account");
-  if (rc == CSFLE_OK && path && *path) rc = csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: 'credentials.path' is not supported: set GOOGLE_APPLICATION_CREDENTIALS");
   if (rc != CSFLE_OK) gcp_close(&g->base);
   else *out = &g->base;
   return rc;
@@ -91,7 +93,8 @@ typedef struct work {
   int           line;
   unsigned      tries;
   size_t        i;
-  bool          asked, cached, renewed, metadata, well_known, of_file;
+  bool          asked, cached, renewed, metadata, well_known;
+  bool          own_token_url; /* the operator named it: any host */
   char          path[1024];
   csfle__secret env[VARIABLES], file, token;
   yyjson_doc   *doc; /* of file */
@@ -118,14 +121,37 @@ static csfle__bytes env(const work *w, int v) { return csfle__secret_view(&w->en
 static csfle__bytes prop(const gcp *g, int p) { return csfle__secret_view(&g->props[p]); }
 static bool         own_account(const gcp *g) { return prop(g, CLIENT_ID).len && prop(g, EMAIL).len && prop(g, KEY_ID).len && prop(g, KEY).len; }
 
-static bool set_path(work *w)
+static bool set_path(const gcp *g, work *w)
 {
-  int n = -1;
-  w->well_known = !env(w, V_FILE).len;
-  if (!w->well_known) n = snprintf(w->path, sizeof w->path, "%.*s", CSFLE__FMT(env(w, V_FILE)));
+  int          n = -1;
+  csfle__bytes named = prop(g, PATH).len ? prop(g, PATH) : env(w, V_FILE);
+  w->well_known = !named.len;
+  if (!w->well_known) n = snprintf(w->path, sizeof w->path, "%.*s", CSFLE__FMT(named));
   else if (env(w, V_CONFIG).len) n = snprintf(w->path, sizeof w->path, "%.*s/" WELL_KNOWN, CSFLE__FMT(env(w, V_CONFIG)));
   else if (env(w, V_HOME).len) n = snprintf(w->path, sizeof w->path, "%.*s/.config/gcloud/" WELL_KNOWN, CSFLE__FMT(env(w, V_HOME)));
   return n > 0 && (size_t)n < sizeof w->path;
+}
+
+/* The cloud, Google's own or another of the same make, that tokens are for. */
+static csfle__bytes universe(const work *w) { return env(w, V_UNIVERSE).len ? env(w, V_UNIVERSE) : CSFLE__LIT(UNIVERSE); }
+
+static bool domain_valid(csfle__bytes d)
+{
+  for (size_t i = 0; i < d.len; i++) {
+    uint8_t c = d.ptr[i];
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || (c == '.' && i && d.ptr[i - 1] != '.'))) return false;
+  }
+  return d.len < 250;
+}
+
+static csfle_status put_service(csfle_buf *b, const work *w, csfle_error *err) { return csfle__buf_printf(b, err, "https://cloudkms.%.*s", CSFLE__FMT(universe(w))); }
+
+/* Whether @p url is where this universe changes assertions for tokens: then the signed JWT itself will do. */
+static bool is_login(const work *w, csfle__bytes url)
+{
+  char text[320];
+  int  n = snprintf(text, sizeof text, "https://oauth2.%.*s/token", CSFLE__FMT(universe(w)));
+  return n > 0 && (size_t)n < sizeof text && csfle__eq_str(url, text);
 }
 
 static csfle_status use_file(work *w, csfle_error *err)
@@ -137,13 +163,18 @@ static csfle_status use_file(work *w, csfle_error *err)
   w->email = csfle__json_member_text(root, "client_email"), w->key_id = csfle__json_member_text(root, "private_key_id"), w->key = csfle__json_member_text(root, "private_key");
   w->client_id = csfle__json_member_text(root, "client_id"), w->client_secret = csfle__json_member_text(root, "client_secret"), w->refresh = csfle__json_member_text(root, "refresh_token");
   w->token_url = csfle__json_member_text(root, "token_uri");
-  w->of_file = w->token_url.len && !csfle__eq_str(w->token_url, TOKEN_URL);
+  w->own_token_url = w->token_url.len && !is_login(w, w->token_url);
+  csfle__bytes domain = csfle__json_member_text(root, "universe_domain");
+  if (!domain.len) domain = CSFLE__LIT(UNIVERSE);
+  if (root && !csfle__eq(domain, universe(w)))
+    return csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' is of the universe domain '%.*s', but keys are asked for in '%.*s': set GOOGLE_CLOUD_UNIVERSE_DOMAIN", w->path,
+                       domain.len > 60 ? 60 : (int)domain.len, (const char *)domain.ptr, CSFLE__FMT(universe(w)));
   if (csfle__eq_str(w->type, "service_account")) {
-    if (!w->of_file) w->token_url = CSFLE__NONE;
+    if (!w->own_token_url) w->token_url = CSFLE__NONE;
     if (w->email.len && w->key_id.len && w->key.len) return CSFLE_OK;
   } else if (csfle__eq_str(w->type, "authorized_user")) {
-    if (!w->token_url.len) w->token_url = CSFLE__LIT(TOKEN_URL);
-    if (w->client_id.len && w->client_secret.len && w->refresh.len) return CSFLE_OK;
+    if (!w->token_url.len && csfle__eq_str(domain, UNIVERSE)) w->token_url = CSFLE__LIT(TOKEN_URL);
+    if (w->client_id.len && w->client_secret.len && w->refresh.len && w->token_url.len) return CSFLE_OK;
   } else {
     return csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' has the type '%.*s'; service_account and authorized_user are supported", w->path,
                        w->type.len > 60 ? 60 : (int)w->type.len, w->type.len ? (const char *)w->type.ptr : "");
@@ -190,7 +221,12 @@ static csfle_status put_jwt(csfle_buf *b, const work *w, int64_t now_s, csfle_er
   if (rc == CSFLE_OK) rc = csfle__buf_puts(&t, w->token_url.len ? ",\"scope\":" : ",\"sub\":", err);
   if (rc == CSFLE_OK) rc = csfle__json_put_string(&t, w->token_url.len ? CSFLE__LIT(SCOPE) : w->email, false, err);
   if (rc == CSFLE_OK) rc = csfle__buf_puts(&t, ",\"aud\":", err);
-  if (rc == CSFLE_OK) rc = csfle__json_put_string(&t, w->token_url.len ? w->token_url : CSFLE__LIT(AUDIENCE), false, err);
+  if (rc == CSFLE_OK && w->token_url.len) rc = csfle__json_put_string(&t, w->token_url, false, err);
+  else if (rc == CSFLE_OK) {
+    rc = csfle__buf_putc(&t, '"', err);
+    if (rc == CSFLE_OK) rc = put_service(&t, w, err);
+    if (rc == CSFLE_OK) rc = csfle__buf_puts(&t, "/\"", err);
+  }
   if (rc == CSFLE_OK) rc = csfle__buf_printf(&t, err, ",\"iat\":%lld,\"exp\":%lld}", (long long)now_s, (long long)now_s + LIFE_S);
   if (rc == CSFLE_OK) rc = put_base64url(b, csfle__buf_view(&t), err);
   csfle_buf_free(&t);
@@ -229,7 +265,7 @@ static csfle_status build_login(const gcp *g, const work *w, csfle__kms_call *ca
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
   r->has_body = true;
   rc = csfle__buf_put(&r->url, w->token_url.ptr, w->token_url.len, err);
-  if (rc == CSFLE_OK) rc = csfle__hosts_check(&g->hosts, w->of_file ? CSFLE__HOST_OWN : CSFLE__HOST_LOGIN, r, err);
+  if (rc == CSFLE_OK) rc = csfle__hosts_check(&g->hosts, w->own_token_url ? CSFLE__HOST_OWN : CSFLE__HOST_LOGIN, r, err);
   if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "Content-Type", CSFLE__LIT("application/x-www-form-urlencoded"), err);
   if (rc != CSFLE_OK) return rc;
   if (w->refresh.len) {
@@ -257,9 +293,10 @@ static csfle_status build(const gcp *g, const work *w, csfle__kms_call *call, cs
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
   r->has_body = true;
   while (e.len && e.ptr[e.len - 1] == '/') e.len--;
-  csfle_status rc = e.len ? csfle__buf_put(&r->url, e.ptr, e.len, err) : csfle__buf_puts(&r->url, "https://cloudkms.googleapis.com", err);
+  bool         own = e.len || env(w, V_UNIVERSE).len;
+  csfle_status rc = e.len ? csfle__buf_put(&r->url, e.ptr, e.len, err) : put_service(&r->url, w, err);
   if (rc == CSFLE_OK) rc = csfle__buf_printf(&r->url, err, "/v1/%s:%s", g->key_id, call->unwrap ? "decrypt" : "encrypt");
-  if (rc == CSFLE_OK) rc = csfle__hosts_check(&g->hosts, e.len ? CSFLE__HOST_OWN : CSFLE__HOST_KMS, r, err);
+  if (rc == CSFLE_OK) rc = csfle__hosts_check(&g->hosts, own ? CSFLE__HOST_OWN : CSFLE__HOST_KMS, r, err);
   csfle_buf_init(&auth, 0, CSFLE_BUF_WIPE);
   if (rc == CSFLE_OK) rc = csfle__buf_printf(&auth, err, "Bearer %.*s", CSFLE__FMT(csfle__secret_view(&w->token)));
   if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "Authorization", csfle__buf_view(&auth), err);
@@ -329,18 +366,23 @@ static csfle__next gcp_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
     CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, variables[w->i]);
     csfle__secret_move(&w->env[w->i], &io->need_value);
   }
+  if (!domain_valid(universe(w))) {
+    csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: GOOGLE_CLOUD_UNIVERSE_DOMAIN is no domain");
+    return CSFLE__FAIL;
+  }
 login:
   if (csfle__bearer_get(&g->session, call->now_ms, MARGIN_MS, &w->token, &w->cached, err) != CSFLE_OK) return CSFLE__FAIL;
   if (!w->cached) {
     if (own_account(g)) {
       w->email = prop(g, EMAIL), w->key_id = prop(g, KEY_ID), w->key = prop(g, KEY), w->token_url = prop(g, TOKEN_URI);
-    } else if (!w->asked && set_path(w)) {
+      w->own_token_url = g->own_token_url && !is_login(w, w->token_url);
+    } else if (!w->asked && set_path(g, w)) {
       CSFLE__KMS_NEED(w, io, CSFLE__NEED_FILE, w->path);
       if (io->need_value.len) {
         csfle__secret_move(&w->file, &io->need_value);
         if (use_file(w, err) != CSFLE_OK) return CSFLE__FAIL;
       } else if (!w->well_known) {
-        csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: the file '%.200s' of GOOGLE_APPLICATION_CREDENTIALS cannot be read or is empty", w->path);
+        csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: the file '%.200s' of %s cannot be read or is empty", w->path, prop(g, PATH).len ? "credentials.path" : variables[V_FILE]);
         return CSFLE__FAIL;
       }
     }

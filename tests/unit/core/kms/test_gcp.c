@@ -180,8 +180,8 @@ TEST(key_ids_and_settings_of_other_forms_and_foreign_hosts_are_refused)
   }
   world w = { .props = type, .now_ms = START };
   assert_int_equal(world_once(&w, "gcp-kms", KEY, false, BYTES("m"), NULL), CSFLE_E_CONFIG);
-  w.props = path;
-  assert_int_equal(world_once(&w, "gcp-kms", KEY, false, BYTES("m"), NULL), CSFLE_E_CONFIG);
+  w.props = path; /* AB-8: what the registry may not have read */
+  assert_int_equal(world_once(&w, "gcp-kms", KEY, false, BYTES("m"), NULL), CSFLE_E_POLICY);
   /* AB-8: a list without the vendor's host forbids it; a token URL from elsewhere gets no assertion */
   const line only_meta[] = { meta_line, { 0 } };
   world      v = { .script = only_meta, .env = meta_env, .own = listed, .now_ms = START };
@@ -192,6 +192,32 @@ TEST(key_ids_and_settings_of_other_forms_and_foreign_hosts_are_refused)
   world       s = { .props = steered, .now_ms = START };
   assert_int_equal(world_once(&s, "gcp-kms", KEY, false, BYTES("m"), NULL), CSFLE_E_POLICY);
   yyjson_doc_free(doc);
+}
+
+/* AB-8: credentials of one cloud are not for another, whatever a file says */
+TEST(a_universe_domain_is_the_operators_and_that_of_the_credentials)
+{
+#define USER(more) "{\"type\":\"authorized_user\",\"client_id\":\"c\",\"client_secret\":\"s\",\"refresh_token\":\"r\"" more "}"
+  static const struct { const char *domain, *file, *says; } cases[] = {
+    { NULL, USER(",\"universe_domain\":\"googleapis.com\""), NULL },
+    { "", USER(""), NULL },
+    { "cloud.example", USER(",\"universe_domain\":\"cloud.example\",\"token_uri\":\"https://t/\""), NULL },
+    { NULL, USER(",\"universe_domain\":\"cloud.example\""), "'cloud.example', but keys are asked for in 'googleapis.com'" },
+    { "cloud.example", USER(""), "'googleapis.com', but keys are asked for in 'cloud.example'" },
+    { "cloud.example", USER(",\"universe_domain\":\"cloud.example\""), "lacks members" }, /* Google's token URL is not that cloud's */
+    { "cloud.example/x", USER(""), "is no domain" }, { "a..b", USER(""), "is no domain" }, { ".b", USER(""), "is no domain" }, { "u@evil.example", USER(""), "is no domain" },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const bool there = cases[i].domain && *cases[i].domain;
+    const pair env[] = { { "GOOGLE_APPLICATION_CREDENTIALS", "/a.json" }, { cases[i].domain ? "GOOGLE_CLOUD_UNIVERSE_DOMAIN" : NULL, cases[i].domain }, { NULL, NULL } };
+    const pair files[] = { { "/a.json", cases[i].file }, { NULL, NULL } };
+    const line script[] = { { "POST", there ? "https://t/" : TOKEN, NULL, NULL, 200, NULL, OAUTH("T") },
+                            { "POST", there ? "https://cloudkms.cloud.example/v1/" KEY ":encrypt" : ENCRYPT, "Authorization: Bearer T\r\n", NULL, 200, NULL, WRAPPED }, { 0 } };
+    world      w = { .script = script, .env = env, .files = files, .now_ms = START };
+    csfle_status rc = world_once(&w, "gcp-kms", KEY, false, BYTES("m"), NULL);
+    if (rc != (cases[i].says ? CSFLE_E_CONFIG : CSFLE_OK) || (cases[i].says && !strstr(w.err.msg, cases[i].says))) fail_msg("case %zu: %d %s", i, rc, w.err.msg);
+    if (!cases[i].says) world_done(&w);
+  }
 }
 
 /* ENC-99 */
