@@ -1,6 +1,7 @@
 """What the suites of tests/kms share: TAP, servers that end with the suite, our KMS drivers, and a proxy that makes faults and checks requests."""
 import atexit
 import collections
+import contextlib
 import ctypes
 import http.client
 import http.server
@@ -160,6 +161,62 @@ def accepts(port):
         socket.create_connection(("127.0.0.1", port), 2).close()
         return True
     return ready
+
+
+class Tunnel:
+    """
+    A proxy for clients that cannot be given another address: `CONNECT name:port` leads to where routes {"name:port": "host:port"} say, 403
+    elsewhere. `.url`; `.asked`: every name:port.
+    """
+
+    def __init__(self, routes):
+        self.routes, self.asked = dict(routes), []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with client:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                piece = client.recv(4096)
+                if not piece:
+                    return
+                head += piece
+            method, target = head.split(b" ")[:2]
+            self.asked.append(target.decode())
+            to = self.routes.get(target.decode()) if method == b"CONNECT" else None
+            if not to:
+                client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                return
+            host, port = to.rsplit(":", 1)
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+                back.start()
+                self._copy(client, server)
+                back.join()
+
+    @staticmethod
+    def _copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
 
 
 # ---- our drivers
