@@ -253,7 +253,9 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
   pthread_sigmask(SIG_BLOCK, &signals, NULL);
   signal(SIGPIPE, SIG_IGN);
 
-  csfle__curl_options curl_options = { .connect_timeout_ms = 5000, .timeout_ms = 15000, .max_reply_bytes = 1 << 20 };
+  csfle__curl_options curl_options = { .connect_timeout_ms = 5000, .timeout_ms = 15000, .max_reply_bytes = 1 << 20,
+                                       .kms_tls = { registry_property(p, "csfle.kms.ssl.ca.location"), registry_property(p, "csfle.kms.ssl.certificate.location"),
+                                                    registry_property(p, "csfle.kms.ssl.key.location"), registry_property(p, "csfle.kms.ssl.key.password") } };
   if (read_options(p, &options, &http_options, &err) != CSFLE_OK || read_anonymous(p, listener, &anonymous, &err) != CSFLE_OK ||
       csfle__curl_new(&curl, &curl_options, &err) != CSFLE_OK ||
       registry_log_open(&log, registry_log_driver_find(driver), setup, &err) != CSFLE_OK)

@@ -70,20 +70,32 @@ static csfle_status open_registry(csfle_client *cl, csfle_error *err)
 
 static const char *non_empty(const char *v) { return v && *v ? v : NULL; }
 
+static csfle__tls tls_of(const csfle_config *c, const char *prefix)
+{
+  const char *parts[4] = { "ca.location", "certificate.location", "key.location", "key.password" }, *v[4];
+  for (size_t i = 0; i < 4; i++) {
+    char name[96];
+    snprintf(name, sizeof name, "%s.ssl.%s", prefix, parts[i]);
+    v[i] = non_empty(csfle__config_text(c, name));
+  }
+  return (csfle__tls){ v[0], v[1], v[2], v[3] };
+}
+
 static csfle_status open_curl(csfle_client *cl, csfle_error *err)
 {
   const csfle_config *c = cl->config;
   char                proxy[512] = "";
   const char         *host = csfle__config_text(c, "proxy.host");
   int64_t             port = csfle__config_int(c, "proxy.port");
+  csfle__tls          kms = tls_of(c, "csfle.kms");
+  if (kms.key_file && !kms.cert_file) return csfle__fail(err, CSFLE_E_CONFIG, "'csfle.kms.ssl.key.location' needs 'csfle.kms.ssl.certificate.location'");
+  if (c->transport.start && (kms.ca_file || kms.cert_file))
+    return csfle__fail(err, CSFLE_E_CONFIG, "'csfle.kms.ssl.*' are settings of the library's own transport, and the application brought another");
   if (c->transport.start) return CSFLE_OK;
   if (*host) snprintf(proxy, sizeof proxy, port >= 0 ? "%s:%lld" : "%s", host, (long long)port);
   csfle__curl_options o = { .connect_timeout_ms = (uint32_t)csfle__config_int(c, "http.connect.timeout.ms"),
                             .timeout_ms = (uint32_t)csfle__config_int(c, "http.read.timeout.ms"), .max_reply_bytes = 16u << 20,
-                            .ca_file = non_empty(csfle__config_text(c, "schema.registry.ssl.ca.location")),
-                            .cert_file = non_empty(csfle__config_text(c, "schema.registry.ssl.certificate.location")),
-                            .key_file = non_empty(csfle__config_text(c, "schema.registry.ssl.key.location")),
-                            .key_password = non_empty(csfle__config_text(c, "schema.registry.ssl.key.password")), .proxy = non_empty(proxy) };
+                            .tls = tls_of(c, "schema.registry"), .kms_tls = kms, .proxy = non_empty(proxy) };
   return csfle__curl_new(&cl->curl, &o, err);
 }
 

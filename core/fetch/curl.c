@@ -25,7 +25,8 @@ struct csfle__curl {
   csfle_transport transport;
   uint32_t        connect_timeout_ms, timeout_ms;
   size_t          max_reply_bytes;
-  char           *ca_file, *cert_file, *key_file, *key_password, *proxy;
+  csfle__tls      tls, kms_tls; /* owned texts */
+  const char     *proxy;
   pthread_mutex_t lock;
   CURL           *idle[IDLE_MAX];
   int             idle_count;
@@ -235,7 +236,9 @@ static CURLcode set_up(csfle__curl *c, CURL *h, const csfle_exchange *x, struct 
   size_t      body_len;
   const void *body = csfle_exchange_part(x, CSFLE_X_BODY, &body_len);
   uint32_t    timeout = *(const uint32_t *)csfle_exchange_part(x, CSFLE_X_TIMEOUT_MS, NULL);
+  bool        kms = strcmp(csfle_exchange_part(x, CSFLE_X_PURPOSE, NULL), "kms") == 0;
   CURLcode    code = CURLE_OK;
+  const csfle__tls *tls = x->request->tls ? x->request->tls : kms ? &c->kms_tls : &c->tls;
 
   SET(CURLOPT_URL, (const char *)csfle_exchange_part(x, CSFLE_X_URL, NULL));
   SET(CURLOPT_PATH_AS_IS, 1L);
@@ -268,10 +271,13 @@ static CURLcode set_up(csfle__curl *c, CURL *h, const csfle_exchange *x, struct 
   SET(CURLOPT_SSL_VERIFYPEER, 1L);
   SET(CURLOPT_SSL_VERIFYHOST, 2L);
   SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-  SET_TEXT(CURLOPT_CAINFO, c->ca_file);
-  SET_TEXT(CURLOPT_SSLCERT, c->cert_file);
-  SET_TEXT(CURLOPT_SSLKEY, c->key_file);
-  SET_TEXT(CURLOPT_KEYPASSWD, c->key_password);
+  if (tls->ca_file && *tls->ca_file) {
+    SET(CURLOPT_CAINFO, tls->ca_file);
+    SET(CURLOPT_CAPATH, NULL); /* these alone, not the system's beside them */
+  }
+  SET_TEXT(CURLOPT_SSLCERT, tls->cert_file);
+  SET_TEXT(CURLOPT_SSLKEY, tls->key_file);
+  SET_TEXT(CURLOPT_KEYPASSWD, tls->key_password);
   SET_TEXT(CURLOPT_PROXY, c->proxy);
   SET(CURLOPT_WRITEFUNCTION, on_body);
   SET(CURLOPT_WRITEDATA, t);
@@ -330,12 +336,24 @@ static void cancel(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; /* 
 
 static void global_init(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
 
-static bool copy_text(char **to, const char *from)
+static bool copy_text(const char **to, const char *from)
 {
   *to = NULL;
   if (!from || !*from) return true;
   *to = csfle__dup(from, strlen(from));
   return *to != NULL;
+}
+
+static bool copy_tls(csfle__tls *to, const csfle__tls *from)
+{
+  return copy_text(&to->ca_file, from->ca_file) && copy_text(&to->cert_file, from->cert_file) && copy_text(&to->key_file, from->key_file) &&
+         copy_text(&to->key_password, from->key_password);
+}
+
+static void free_tls(csfle__tls *t)
+{
+  csfle__free((char *)t->ca_file), csfle__free((char *)t->cert_file), csfle__free((char *)t->key_file);
+  if (t->key_password) csfle__free_secret((char *)t->key_password, strlen(t->key_password));
 }
 
 csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, csfle_error *err)
@@ -351,8 +369,7 @@ csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, cs
   c->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_DEFAULT;
   c->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT;
   c->max_reply_bytes = o->max_reply_bytes ? o->max_reply_bytes : CSFLE__REPLY_MAX;
-  if (!copy_text(&c->ca_file, o->ca_file) || !copy_text(&c->cert_file, o->cert_file) || !copy_text(&c->key_file, o->key_file) ||
-      !copy_text(&c->key_password, o->key_password) || !copy_text(&c->proxy, o->proxy)) {
+  if (!copy_tls(&c->tls, &o->tls) || !copy_tls(&c->kms_tls, &o->kms_tls) || !copy_text(&c->proxy, o->proxy)) {
     csfle__curl_free(c);
     return csfle__nomem(err);
   }
@@ -366,12 +383,10 @@ void csfle__curl_free(csfle__curl *c)
   if (c->pid == getpid())
     while (c->idle_count) curl_easy_cleanup(c->idle[--c->idle_count]);
   pthread_mutex_destroy(&c->lock);
-  csfle__free(c->ca_file);
-  csfle__free(c->cert_file);
-  csfle__free(c->key_file);
-  if (c->key_password) csfle__free_secret(c->key_password, strlen(c->key_password));
-  if (c->proxy) csfle__free_secret(c->proxy, strlen(c->proxy)); /* http://user:password@proxy */
+  free_tls(&c->tls), free_tls(&c->kms_tls);
+  if (c->proxy) csfle__free_secret((char *)c->proxy, strlen(c->proxy)); /* http://user:password@proxy */
   csfle__free(c);
 }
 
 const csfle_transport *csfle__curl_transport(csfle__curl *c) { return &c->transport; }
+bool csfle__curl_is(const csfle_transport *t) { return t && t->start == start; }

@@ -51,6 +51,7 @@ void csfle__io_reset(csfle__io *io)
   io->request.has_body = false;
   io->request.timeout_ms = 0;
   io->request.addresses = 0;
+  io->request.tls = NULL;
   reply_reset(&io->reply);
   csfle__secret_wipe(&io->need_value);
   io->need_found = false;
@@ -139,6 +140,10 @@ void csfle__send(const csfle_transport *t, csfle__io *io)
   reply_reset(&io->reply);
   if (!t || !t->start) {
     fail(&io->reply, "there is no transport for HTTP requests");
+    return;
+  }
+  if (io->request.tls && !csfle__curl_is(t)) {
+    fail(&io->reply, "the application's own transport takes no certificates of the library's");
     return;
   }
   /* texts that end with NUL, and a body that is not NULL even when empty */

@@ -19,6 +19,11 @@ typedef enum csfle__next {
   CSFLE__FAIL  /**< err says why */
 } csfle__next;
 
+/** Which certificates: files in PEM. NULL or empty: the system's trust; no client certificate; a key that needs no password. */
+typedef struct csfle__tls {
+  const char *ca_file, *cert_file, *key_file, *key_password;
+} csfle__tls;
+
 /** A request; its buffers are owned, wiped when freed (URLs and headers carry tokens). */
 typedef struct csfle__request {
   const char *method;  /**< static text */
@@ -26,6 +31,7 @@ typedef struct csfle__request {
   csfle_buf   url, headers, body; /**< headers: "Name: value\r\n" lines */
   bool        has_body;
   uint32_t    timeout_ms; /**< of the whole exchange; 0: the transport's default */
+  const csfle__tls *tls;  /**< borrowed; NULL: what the transport has for this purpose */
   unsigned    addresses;  /**< which addresses may be connected to: bits of CSFLE__ADDRESS_*; 0: any [AB-8] */
 } csfle__request;
 
@@ -78,7 +84,7 @@ typedef struct csfle__curl csfle__curl;
 typedef struct csfle__curl_options {
   uint32_t connect_timeout_ms, timeout_ms;
   size_t   max_reply_bytes;
-  const char *ca_file, *cert_file, *key_file, *key_password; /**< PEM; NULL: none, system trust */
+  csfle__tls  tls, kms_tls; /**< of all requests; of those whose purpose is "kms": nothing of the other is used for them */
   const char *proxy;                                        /**< NULL: from the environment, as libcurl does */
 } csfle__curl_options;
 csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, csfle_error *err);
@@ -86,6 +92,8 @@ void csfle__curl_free(csfle__curl *c);
 /** The transport to hand to csfle__send; borrowed from @p c. */
 const csfle_transport *csfle__curl_transport(csfle__curl *c);
 
+/** Whether @p t is libcurl's: it honours request.tls. */
+bool csfle__curl_is(const csfle_transport *t);
 /** Sends io->request through @p t and waits for io->reply. Never fails: a missing reply is status 0 with failure. */
 void csfle__send(const csfle_transport *t, csfle__io *io);
 /** A reply that never came (status 0) as an error: CSFLE_E_TIMEOUT, CSFLE_E_NOMEM, else CSFLE_E_UNAVAILABLE; msg is its failure. */

@@ -15,7 +15,7 @@
 
 void csfle__alicloud_session_wipe(csfle__alicloud_session *s)
 {
-  csfle__secret_wipe(&s->id), csfle__secret_wipe(&s->key), csfle__secret_wipe(&s->token), csfle__secret_wipe(&s->endpoint);
+  csfle__secret_wipe(&s->id), csfle__secret_wipe(&s->key), csfle__secret_wipe(&s->token), csfle__secret_wipe(&s->endpoint), csfle__secret_wipe(&s->ca_file);
   s->expires_ms = 0, s->own_endpoint = false;
 }
 
@@ -26,6 +26,7 @@ static csfle_status session_copy(csfle__alicloud_session *to, const csfle__alicl
   if (rc == CSFLE_OK) rc = csfle__secret_copy(&to->key, csfle__secret_view(&from->key), err);
   if (rc == CSFLE_OK && from->token.len) rc = csfle__secret_copy(&to->token, csfle__secret_view(&from->token), err);
   if (rc == CSFLE_OK && from->endpoint.len) rc = csfle__secret_copy(&to->endpoint, csfle__secret_view(&from->endpoint), err);
+  if (rc == CSFLE_OK && from->ca_file.len) rc = csfle__secret_copy(&to->ca_file, csfle__secret_view(&from->ca_file), err);
   to->expires_ms = from->expires_ms, to->own_endpoint = from->own_endpoint;
   if (rc != CSFLE_OK) csfle__alicloud_session_wipe(to);
   return rc;
@@ -139,6 +140,7 @@ typedef struct work {
   bool               cached, renewed;
   csfle__alicloud_session session;
   csfle__alicloud_login   login;
+  csfle__http_tls         tls;
 } work;
 
 static void free_work(void *p)
@@ -146,6 +148,7 @@ static void free_work(void *p)
   work *w = p;
   csfle__alicloud_session_wipe(&w->session);
   csfle__alicloud_login_free(&w->login);
+  csfle__http_tls_free(&w->tls);
   csfle__free(w);
 }
 
@@ -190,10 +193,13 @@ static csfle_status build(csfle__alicloud *a, work *w, csfle__kms_call *call, cs
   csfle__bytes    e = csfle__secret_view(&w->session.endpoint);
   csfle_buf       b64;
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
+  csfle_status rc = csfle__http_tls_set(&w->tls, CSFLE__TLS_CA, csfle__secret_view(&w->session.ca_file), err);
+  if (rc != CSFLE_OK) return rc;
   r->has_body = true; /* an empty one */
+  r->tls = w->tls.any ? &w->tls.tls : NULL;
   while (e.len && e.ptr[e.len - 1] == '/') e.len--;
   bool         plain = e.len > 7 && (csfle__starts(e, CSFLE__LIT("http://")) || csfle__starts(e, CSFLE__LIT("https://")));
-  csfle_status rc = e.len ? csfle__buf_printf(&r->url, err, "%s%.*s/?", plain ? "" : "https://", CSFLE__FMT(e)) : csfle__buf_printf(&r->url, err, "https://%s/?", a->host[0]);
+  rc = e.len ? csfle__buf_printf(&r->url, err, "%s%.*s/?", plain ? "" : "https://", CSFLE__FMT(e)) : csfle__buf_printf(&r->url, err, "https://%s/?", a->host[0]);
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, e.len && w->session.own_endpoint ? CSFLE__HOST_OWN : CSFLE__HOST_KMS, r, err);
   if (rc == CSFLE_OK && call->unwrap) rc = csfle__http_form(&r->url, "CiphertextBlob", call->in, err); /* the vendor's text, as it gave it */
   else if (rc == CSFLE_OK) {

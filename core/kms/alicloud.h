@@ -15,6 +15,7 @@ enum {
 typedef struct csfle__alicloud_session {
   csfle__secret id, key, token; /**< id empty: none */
   csfle__secret endpoint;       /**< empty: the region's */
+  csfle__secret ca_file;        /**< certificates to trust; empty: the transport's */
   bool          own_endpoint;   /**< the operator named it, not the registry */
   int64_t       expires_ms;     /**< wall clock; 0: they do not */
 } csfle__alicloud_session;

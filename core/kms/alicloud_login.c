@@ -71,9 +71,10 @@ static csfle_status start(csfle__alicloud *a, csfle__alicloud_login *l, csfle_er
   csfle__bytes role = setting(a, l, CSFLE__ALI_ROLE, V_ROLE), type = setting(a, l, CSFLE__ALI_TYPE, V_TYPE), endpoint = setting(a, l, CSFLE__ALI_ENDPOINT, V_ENDPOINT);
   int64_t      seconds;
   csfle_status rc = CSFLE_OK;
-  if (setting(a, l, CSFLE__ALI_CA, V_CA).len)
-    return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: alicloud.kms.caFile is not supported: give the trusted certificates to the client as a whole");
-  if (endpoint.len) rc = csfle__secret_copy(&l->got.endpoint, endpoint, err);
+  if (a->props[CSFLE__ALI_CA].len && !a->own[CSFLE__ALI_CA])
+    return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: alicloud.kms.caFile names a file of this machine: the operator may set it, a KEK may not");
+  rc = csfle__secret_copy(&l->got.ca_file, setting(a, l, CSFLE__ALI_CA, V_CA), err);
+  if (rc == CSFLE_OK && endpoint.len) rc = csfle__secret_copy(&l->got.endpoint, endpoint, err);
   l->got.own_endpoint = !a->props[CSFLE__ALI_ENDPOINT].len || a->own[CSFLE__ALI_ENDPOINT];
   role = either(role, env(l, V_ROLE2));
   csfle__bytes expiration = setting(a, l, CSFLE__ALI_SECONDS, V_SECONDS);

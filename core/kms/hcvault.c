@@ -18,18 +18,18 @@ enum { TOKEN, NAMESPACE, ROLE, SECRET, MOUNT, SETTINGS };
 static const char *const properties[SETTINGS] = { "token.id", "namespace", "approle.role.id", "approle.secret.id", "approle.mount" };
 static const char *const variables[SETTINGS] = { "VAULT_TOKEN", "VAULT_NAMESPACE", "VAULT_APPROLE_ROLE_ID", "VAULT_APPROLE_SECRET_ID", "VAULT_APPROLE_MOUNT" };
 
-/* TLS belongs to the transport, which is shared: what cannot be honoured is not ignored. Empty means the default trust. [ENC-100] */
-static const char *const tls_properties[] = { "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location",
-                                              "ssl.keystore.password", "ssl.truststore.location", NULL };
-static const char *const tls_variables[] = { "VAULT_CACERT", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_SSL_KEYSTORE_LOCATION",
-                                             "VAULT_SSL_KEYSTORE_PASSWORD", "VAULT_SSL_TRUSTSTORE_LOCATION", NULL };
+/* Certificates: CSFLE__TLS_*. What is in Java's own format cannot be honoured and is not ignored. Empty means the default trust. [ENC-100] */
+static const char *const tls_properties[CSFLE__TLS_FILES] = { "ssl.ca.location", "ssl.certificate.location", "ssl.key.location" };
+static const char *const tls_variables[CSFLE__TLS_FILES] = { "VAULT_CACERT", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY" };
+static const char *const jks_properties[] = { "ssl.keystore.location", "ssl.keystore.password", "ssl.truststore.location", NULL };
+static const char *const jks_variables[] = { "VAULT_SSL_KEYSTORE_LOCATION", "VAULT_SSL_KEYSTORE_PASSWORD", "VAULT_SSL_TRUSTSTORE_LOCATION", NULL };
 
 typedef struct hcvault {
   csfle__kms    base;
   csfle__hosts  hosts;
   char         *key_id;            /* with its scheme */
   csfle__bytes  root, mount, name; /* views: "https://host:8200", "team/a/transit", "cards" */
-  csfle__secret props[SETTINGS];
+  csfle__secret props[SETTINGS], files[CSFLE__TLS_FILES];
   csfle__bearer session;
 } hcvault;
 
@@ -73,15 +73,16 @@ static bool parse_key_id(hcvault *h)
   return true;
 }
 
-static csfle_status refuse_tls(const char *name, csfle_error *err)
+static csfle_status refuse_jks(const char *name, csfle_error *err)
 {
-  return csfle__fail(err, CSFLE_E_CONFIG, "hcvault: '%s' is not supported: certificates are settings of the transport, which all KMS drivers share", name);
+  return csfle__fail(err, CSFLE_E_CONFIG, "hcvault: '%s' is not supported: give PEM files: ssl.ca.location, ssl.certificate.location, ssl.key.location", name);
 }
 
 static void hcvault_close(csfle__kms *kms)
 {
   hcvault *h = (hcvault *)kms;
   for (size_t i = 0; i < SETTINGS; i++) csfle__secret_wipe(&h->props[i]);
+  for (size_t i = 0; i < CSFLE__TLS_FILES; i++) csfle__secret_wipe(&h->files[i]);
   csfle__bearer_free(&h->session);
   csfle__hosts_close(&h->hosts);
   csfle__free(h->key_id);
@@ -109,9 +110,10 @@ static csfle_status hcvault_open(csfle__kms **out, const csfle__kms_props *props
     const char *v = csfle__kms_prop(props, properties[i]);
     if (v && *v) rc = csfle__secret_copy(&h->props[i], csfle__str(v), err);
   }
-  for (const char *const *n = tls_properties; rc == CSFLE_OK && *n; n++) {
+  for (size_t i = 0; rc == CSFLE_OK && i < CSFLE__TLS_FILES; i++) rc = csfle__http_own_file(&h->files[i], props, tls_properties[i], err);
+  for (const char *const *n = jks_properties; rc == CSFLE_OK && *n; n++) {
     const char *v = csfle__kms_prop(props, *n);
-    if (v && *v) rc = refuse_tls(*n, err);
+    if (v && *v) rc = refuse_jks(*n, err);
   }
   if (rc != CSFLE_OK) hcvault_close(&h->base);
   else *out = &h->base;
@@ -126,12 +128,14 @@ typedef struct work {
   size_t        i;
   bool          renewed, cached;
   csfle__secret set[SETTINGS], token;
+  csfle__http_tls tls;
 } work;
 
 static void free_work(void *p)
 {
   work *w = p;
   for (size_t i = 0; i < SETTINGS; i++) csfle__secret_wipe(&w->set[i]);
+  csfle__http_tls_free(&w->tls);
   csfle__secret_wipe(&w->token);
   csfle__free(w);
 }
@@ -144,6 +148,7 @@ static csfle_status start(const hcvault *h, const work *w, csfle__kms_call *call
   csfle__request *r = &call->io.request;
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
   r->has_body = true;
+  r->tls = w->tls.any ? &w->tls.tls : NULL;
   csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/v1/%.*s/%.*s/%.*s", CSFLE__FMT(h->root), CSFLE__FMT(a), CSFLE__FMT(b), CSFLE__FMT(c));
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&h->hosts, CSFLE__HOST_KMS, r, err);
   if (rc == CSFLE_OK && w->set[NAMESPACE].len) rc = csfle__http_header(&call->io, "X-Vault-Namespace", csfle__secret_view(&w->set[NAMESPACE]), err);
@@ -284,10 +289,19 @@ static csfle__next hcvault_step(csfle__kms *kms, csfle__kms_call *call, csfle_er
     CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, variables[w->i]);
     csfle__secret_move(&w->set[w->i], &io->need_value);
   }
-  for (w->i = 0; tls_variables[w->i]; w->i++) {
-    CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, tls_variables[w->i]);
+  for (w->i = 0; w->i < CSFLE__TLS_FILES; w->i++) {
+    if (!h->files[w->i].len) CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, tls_variables[w->i]);
+    if (csfle__http_tls_set(&w->tls, (int)w->i, h->files[w->i].len ? csfle__secret_view(&h->files[w->i]) : csfle__secret_view(&io->need_value), err) != CSFLE_OK)
+      return CSFLE__FAIL;
+  }
+  if (w->tls.tls.key_file && !w->tls.tls.cert_file) {
+    csfle__fail(err, CSFLE_E_CONFIG, "hcvault: a key of a client certificate and no certificate: set ssl.certificate.location or VAULT_CLIENT_CERT");
+    return CSFLE__FAIL;
+  }
+  for (w->i = 0; jks_variables[w->i]; w->i++) {
+    CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, jks_variables[w->i]);
     if (io->need_value.len) {
-      refuse_tls(tls_variables[w->i], err);
+      refuse_jks(jks_variables[w->i], err);
       return CSFLE__FAIL;
     }
   }

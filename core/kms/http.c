@@ -83,6 +83,29 @@ bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *r
   return *rc == CSFLE_OK && n != 0;
 }
 
+csfle_status csfle__http_tls_set(csfle__http_tls *t, int which, csfle__bytes path, csfle_error *err)
+{
+  const char **to = which == CSFLE__TLS_CA ? &t->tls.ca_file : which == CSFLE__TLS_CERT ? &t->tls.cert_file : &t->tls.key_file;
+  if (!path.len) return CSFLE_OK;
+  csfle__free((char *)*to);
+  *to = csfle__dup(path.ptr, path.len);
+  t->any = true;
+  return *to ? CSFLE_OK : csfle__nomem(err);
+}
+
+void csfle__http_tls_free(csfle__http_tls *t)
+{
+  csfle__free((char *)t->tls.ca_file), csfle__free((char *)t->tls.cert_file), csfle__free((char *)t->tls.key_file);
+  *t = (csfle__http_tls){ .any = false };
+}
+
+csfle_status csfle__http_own_file(csfle__secret *out, const csfle__kms_props *props, const char *name, csfle_error *err)
+{
+  const char *v = csfle__kms_prop(props, name), *own = csfle__kms_own_prop(props, name);
+  if (v && *v && (!own || strcmp(v, own) != 0)) return csfle__fail(err, CSFLE_E_CONFIG, "'%s' names a file of this machine: the operator may set it, a KEK may not", name);
+  return own && *own ? csfle__secret_copy(out, csfle__str(own), err) : CSFLE_OK;
+}
+
 /* ---- replies */
 
 /* The first line only: what follows it may be the canonical request, with a session token in it. */

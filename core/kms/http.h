@@ -51,6 +51,21 @@ csfle_status csfle__http_base64(csfle_buf *b, csfle__bytes in, csfle_error *err)
 /** base64 with or without padding into *out. False, *out empty: it is empty or not base64. rc is NOMEM in *rc. */
 bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *rc);
 
+/** Certificates of a driver's own, for request.tls: owned texts. Zero state: none. */
+typedef struct csfle__http_tls {
+  csfle__tls tls;
+  bool       any;
+} csfle__http_tls;
+enum { CSFLE__TLS_CA, CSFLE__TLS_CERT, CSFLE__TLS_KEY, CSFLE__TLS_FILES };
+/** Sets one of CSFLE__TLS_* to a copy of @p path; an empty one changes nothing. */
+csfle_status csfle__http_tls_set(csfle__http_tls *t, int which, csfle__bytes path, csfle_error *err);
+void csfle__http_tls_free(csfle__http_tls *t);
+/**
+ * A property that names a file of this machine: what the operator has set, never what the registry says. *out is empty when it is
+ * not set. CSFLE_E_CONFIG: the registry has set it.
+ */
+csfle_status csfle__http_own_file(csfle__secret *out, const csfle__kms_props *props, const char *name, csfle_error *err);
+
 /* ---- replies */
 
 /** What the vendor says went wrong; texts are cut to their first line and these sizes, control characters are blanks. */

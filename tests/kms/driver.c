@@ -94,7 +94,7 @@ int main(int argc, char **argv)
     if (c == 't') most_ms = atol(optarg);
     else if (c == 'c') count = atol(optarg);
     else if (c == 'p') pause_ms = atol(optarg);
-    else if (c == 'a') options.ca_file = optarg;
+    else if (c == 'a') options.kms_tls.ca_file = optarg;
     else return usage();
   }
   argc -= optind, argv += optind;

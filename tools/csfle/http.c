@@ -63,10 +63,10 @@ int registry_open(registry *r, const props *p)
   if ((r->config = props_config(p, NULL, &rc)) == NULL) return rc;
   o.connect_timeout_ms = (uint32_t)csfle__config_int(r->config, "http.connect.timeout.ms");
   o.timeout_ms         = (uint32_t)csfle__config_int(r->config, "http.read.timeout.ms");
-  o.ca_file            = text_of(r->config, "schema.registry.ssl.ca.location");
-  o.cert_file          = text_of(r->config, "schema.registry.ssl.certificate.location");
-  o.key_file           = text_of(r->config, "schema.registry.ssl.key.location");
-  o.key_password       = text_of(r->config, "schema.registry.ssl.key.password");
+  o.tls.ca_file        = text_of(r->config, "schema.registry.ssl.ca.location");
+  o.tls.cert_file      = text_of(r->config, "schema.registry.ssl.certificate.location");
+  o.tls.key_file       = text_of(r->config, "schema.registry.ssl.key.location");
+  o.tls.key_password   = text_of(r->config, "schema.registry.ssl.key.password");
   if (text_of(r->config, "proxy.host")) {
     snprintf(proxy, sizeof proxy, "http://%s:%lld", text_of(r->config, "proxy.host"), (long long)csfle__config_int(r->config, "proxy.port"));
     o.proxy = proxy;

@@ -77,6 +77,7 @@ TEST(what_concerns_several_properties_is_checked_at_open) /* SERDE-49 SERDE-50 S
     { "schema.registry.url=http://a\nauto.register.schemas=true\nuse.latest.version=true",
       "'auto.register.schemas' cannot be combined with 'use.latest.version' or 'use.schema.id'" },
     { "schema.registry.url=http://a\nbasic.auth.credentials.source=USER_INFO", "'basic.auth.user.info' must be user:password" },
+    { "schema.registry.url=http://a\ncsfle.kms.ssl.key.location=/k", "'csfle.kms.ssl.key.location' needs 'csfle.kms.ssl.certificate.location'" },
     { "schema.registry.url=http://a\nthis is no line", "no '=' in this line" },
     { "schema.registry.url=http://a\ninclude=/nonexistent/x.properties", "include=/nonexistent/x.properties: cannot be opened" },
   };
@@ -89,6 +90,19 @@ TEST(what_concerns_several_properties_is_checked_at_open) /* SERDE-49 SERDE-50 S
   open_with("# comment\n\nschema.registry.url=http://a\n  max.retries = x", &e);
   assert_string_equal(e.where, "line 4");
   assert_int_equal(open_with("schema.registry.url = http://a , http://b/\r\n", &e), CSFLE_OK);
+}
+
+static void nothing(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; }
+TEST(certificates_are_not_dropped_in_silence_when_the_program_sends_requests_itself)
+{
+  csfle_error     e = CSFLE_ERROR_INIT;
+  csfle_config   *c = csfle_config_new("schema.registry.url=http://a\ncsfle.kms.ssl.ca.location=/ca");
+  csfle_transport t = { sizeof t, NULL, nothing, nothing };
+  assert_int_equal(csfle_config_add_transport(c, &t, &e), CSFLE_OK);
+  assert_null(csfle_client_open(c, &e));
+  assert_int_equal(e.code, CSFLE_E_CONFIG);
+  assert_non_null(strstr(e.msg, "csfle.kms.ssl"));
+  csfle_config_free(c);
 }
 
 TEST(a_file_can_be_included_but_not_for_ever)

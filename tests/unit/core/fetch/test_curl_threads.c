@@ -108,7 +108,7 @@ static csfle__curl *set_up(size_t max, uint32_t timeout)
 {
   static pthread_t    thread;
   csfle__curl        *c;
-  csfle__curl_options o = { .max_reply_bytes = max, .timeout_ms = timeout, .ca_file = "", .proxy = "" };
+  csfle__curl_options o = { .max_reply_bytes = max, .timeout_ms = timeout, .tls = { .ca_file = "" }, .proxy = "" };
   if (!port) {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t          n = sizeof a;
@@ -310,7 +310,7 @@ static csfle_status whole(void)
 {
   csfle__curl        *c;
   csfle__io           io;
-  csfle__curl_options o = { .proxy = "", .key_password = "p", .timeout_ms = 2000 };
+  csfle__curl_options o = { .proxy = "", .tls = { .key_password = "p" }, .kms_tls = { .ca_file = "c" }, .timeout_ms = 2000 };
   csfle_status        rc = csfle__curl_new(&c, &o, NULL);
   if (rc != CSFLE_OK) return rc;
   csfle__io_init(&io);

@@ -143,6 +143,21 @@ TEST(public_functions_accept_nothing)
   csfle_exchange_done(NULL, 200, NULL, NULL, 0, NULL);
 }
 
+TEST(a_request_with_certificates_goes_through_no_transport_that_does_not_take_them)
+{
+  answer     a = { .status = 200, .body = "x" };
+  csfle__tls tls = { .ca_file = "/ca" };
+  csfle__io  io;
+  csfle__io_init(&io);
+  io.request.method = "GET", io.request.purpose = "kms";
+  put(&io.request.url, "https://h/");
+  io.request.tls = &tls;
+  send_through(&a, &io);
+  assert_int_equal(io.reply.status, 0);
+  assert_non_null(strstr(io.reply.failure, "certificates"));
+  csfle__io_free(&io);
+}
+
 TEST(headers_are_found_by_their_whole_name)
 {
   csfle__bytes lines = BYTES("HTTP/1.1 200 OK\r\nRetry-After: 3\r\nempty:\r\nbroken\r\nlast: x");
@@ -203,6 +218,34 @@ TEST(waiting_ends_at_its_time_and_not_before)
 }
 
 /* ENC-101: tokens and keys are gone from what is freed; and no allocation that fails is fatal */
+static void *ring(void *bell)
+{
+  nanosleep(&(struct timespec){ 0, 20 * 1000000 }, NULL);
+  csfle__bell_ring(bell);
+  return NULL;
+}
+TEST(a_bell_ends_a_wait_that_would_not_end)
+{
+  csfle__bell b;
+  csfle__io   io;
+  pthread_t   t;
+  csfle__io_init(&io);
+  csfle__bell_init(&b);
+  io.bell = &b;
+  io.wait_until_ms = 0; /* past: not waited for */
+  csfle__answer_wait(NULL, &io);
+  assert_false(csfle__bell_rung(&b));
+  io.wait_until_ms = INT64_MAX / 2;
+  assert_int_equal(pthread_create(&t, NULL, ring, &b), 0);
+  csfle__answer_wait(NULL, &io);
+  assert_true(csfle__bell_rung(&b));
+  pthread_join(t, NULL);
+  csfle__io_reset(&io);
+  assert_null(io.bell);
+  csfle__io_free(&io);
+  csfle__bell_free(&b);
+}
+
 static csfle_status exchange_once(void)
 {
   csfle__io       io;

@@ -27,6 +27,7 @@ typedef struct world {
   int64_t     now_ms;      /**< moves with waits */
   size_t      at, waits;
   unsigned    addresses;   /**< of the last request */
+  char        ca[64], cert[64], key[64]; /**< files of its own, likewise */
   csfle_error err;
 } world;
 
@@ -64,6 +65,9 @@ static csfle_status world_run(world *w, csfle__kms *k, csfle__kms_call *c)
       if (!l || !l->method) fail_msg("not in the script: %s %.*s", r->method, CSFLE__FMT(csfle__buf_view(&r->url)));
       w->at++;
       w->addresses = r->addresses;
+      snprintf(w->ca, sizeof w->ca, "%s", r->tls && r->tls->ca_file ? r->tls->ca_file : "");
+      snprintf(w->cert, sizeof w->cert, "%s", r->tls && r->tls->cert_file ? r->tls->cert_file : "");
+      snprintf(w->key, sizeof w->key, "%s", r->tls && r->tls->key_file ? r->tls->key_file : "");
       assert_string_equal(r->method, l->method);
       assert_string_equal(r->purpose, "kms");
       if (!csfle__eq_str(csfle__buf_view(&r->url), l->url)) fail_msg("sent to %.*s, not %s", CSFLE__FMT(csfle__buf_view(&r->url)), l->url);

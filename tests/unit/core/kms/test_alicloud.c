@@ -186,7 +186,7 @@ TEST(credentials_come_from_every_source_of_the_chain)
     { "role without arn", P({ "alicloud.kms.credentialType", "RAM-role-ARN" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "needs roleArn" },
     { "odd type", P({ "alicloud.kms.credentialType", "magic" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "unknown credential type" },
     { "short session", P({ "alicloud.kms.roleSessionExpiration", "60" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "at least 900" },
-    { "CA", P({ "alicloud.kms.caFile", "/ca" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "caFile is not supported" },
+    { "CA", P({ "alicloud.kms.caFile", "/ca" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "a KEK may not" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     csfle_error err = CSFLE_ERROR_INIT;

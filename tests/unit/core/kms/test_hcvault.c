@@ -200,7 +200,34 @@ TEST(no_host_is_called_that_the_operator_has_not_listed)
 }
 
 /* ENC-100 */
-TEST(tls_settings_that_the_driver_cannot_honour_are_refused_and_empty_ones_change_nothing)
+TEST(certificates_of_the_operators_go_with_every_request_and_empty_ones_change_nothing)
+{
+  static const line script[] = { { "POST", "https://vault.bank:8200/v1/auth/approle/login", NULL, NULL, 200, NULL, "{\"auth\":{\"client_token\":\"t\"}}" },
+                                 { "POST", ENCRYPT, NULL, NULL, 200, NULL, WRAPPED }, { 0 } };
+  const struct { const char *own_ca, *own_cert, *own_key, *env_ca, *env_cert, *env_key, *ca, *cert, *key; csfle_status st; } cases[] = {
+    { "", "", "", "", "", "", "", "", "", CSFLE_OK },
+    { "/ca.pem", "/c.pem", "/k.pem", "", "", "", "/ca.pem", "/c.pem", "/k.pem", CSFLE_OK },
+    { "", "", "", "/ca.pem", "/c.pem", "/k.pem", "/ca.pem", "/c.pem", "/k.pem", CSFLE_OK },
+    { "/own.pem", "", "", "/ca.pem", "/c.pem", "", "/own.pem", "/c.pem", "", CSFLE_OK },
+    { "", "", "/k.pem", "", "", "", "", "", "", CSFLE_E_CONFIG },
+    { "", "", "", "", "", "/k.pem", "", "", "", CSFLE_E_CONFIG },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (size_t at = 1; at <= 2; at++) { /* the login alone, and the call after it */
+      pair  own_all[] = { { CSFLE__HOSTS_PROPERTY, "vault.bank:8200" }, { "ssl.ca.location", cases[i].own_ca }, { "ssl.certificate.location", cases[i].own_cert },
+                          { "ssl.key.location", cases[i].own_key }, { "approle.role.id", "r" }, { "approle.secret.id", HIDDEN }, { NULL, NULL } };
+      pair  env[] = { { "VAULT_CACERT", cases[i].env_ca }, { "VAULT_CLIENT_CERT", cases[i].env_cert }, { "VAULT_CLIENT_KEY", cases[i].env_key }, { NULL, NULL } };
+      line  failing[] = { script[0], { 0 } };
+      failing[0].status = 400;
+      world w = { .props = own_all, .own = own_all, .env = env, .script = at == 1 ? failing : script, .now_ms = 1 };
+      assert_int_equal(world_once(&w, "hcvault", KEY, false, BYTES("m"), NULL), cases[i].st != CSFLE_OK ? cases[i].st : at == 1 ? CSFLE_E_UNAUTHENTICATED : CSFLE_OK);
+      assert_string_equal(w.ca, cases[i].ca);
+      assert_string_equal(w.cert, cases[i].cert);
+      assert_string_equal(w.key, cases[i].key);
+    }
+}
+
+TEST(files_of_this_machine_are_not_named_by_a_kek_and_javas_stores_by_nobody) /* AB-8 */
 {
   static const char *const names[] = { "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.keystore.password", "ssl.truststore.location" };
   static const line        script[] = { { "POST", ENCRYPT, NULL, NULL, 200, NULL, WRAPPED }, { 0 } };
@@ -212,10 +239,10 @@ TEST(tls_settings_that_the_driver_cannot_honour_are_refused_and_empty_ones_chang
     props[1].value = "";
     assert_int_equal(world_once(&w, "hcvault", KEY, false, BYTES("m"), NULL), CSFLE_OK);
   }
-  pair  env[] = { { "VAULT_CACERT", "/x.pem" }, { NULL, NULL } };
+  pair  env[] = { { "VAULT_SSL_TRUSTSTORE_LOCATION", "/x.jks" }, { NULL, NULL } };
   world w = { .props = token_props, .env = env, .own = allow, .now_ms = 1 };
   assert_int_equal(world_once(&w, "hcvault", KEY, false, BYTES("m"), NULL), CSFLE_E_CONFIG);
-  assert_non_null(strstr(w.err.msg, "VAULT_CACERT"));
+  assert_non_null(strstr(w.err.msg, "VAULT_SSL_TRUSTSTORE_LOCATION"));
 }
 
 TEST(missing_credentials_and_foreign_bytes_are_refused_before_anything_is_sent)

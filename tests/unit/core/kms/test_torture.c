@@ -55,3 +55,22 @@ static csfle_status token(void)
   return rc;
 }
 TEST(tokens_that_are_kept_survive_every_failed_allocation) { TORTURE(token()); } /* ENC-101 */
+
+static const char *pem(void *opaque, const char *name)
+{
+  (void)opaque;
+  return strcmp(name, "ca") == 0 ? "/ca.pem" : NULL;
+}
+static csfle_status certificates(void)
+{
+  csfle__kms_props p = { pem, NULL, pem };
+  csfle__http_tls  t = { .any = false };
+  csfle__secret    file = CSFLE__SECRET_INIT;
+  csfle_status     rc = csfle__http_own_file(&file, &p, "ca", NULL);
+  for (int i = 0; rc == CSFLE_OK && i < 2 * CSFLE__TLS_FILES; i++) rc = csfle__http_tls_set(&t, i % CSFLE__TLS_FILES, csfle__secret_view(&file), NULL);
+  if (rc == CSFLE_OK && strcmp(t.tls.key_file, "/ca.pem") != 0) rc = CSFLE_E_INTERNAL;
+  csfle__http_tls_free(&t);
+  csfle__secret_wipe(&file);
+  return rc;
+}
+TEST(certificates_of_a_driver_survive_every_failed_allocation) { TORTURE(certificates()); }
