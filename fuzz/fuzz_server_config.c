@@ -19,10 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   csfle_status rc = registry_properties_load(p, path, &e);
   MUST(rc == CSFLE_OK || (rc == CSFLE_E_CONFIG && e.msg[0]));
   if (rc == CSFLE_OK) {
-    registry_listener l;
+    registry_listener l[3];
+    int               count;
     MUST(registry_property(p, "listeners"));
-    rc = registry_listener_parse(&l, registry_property(p, "listeners"), &e);
-    MUST(rc == CSFLE_OK ? l.port >= 0 && l.port <= 65535 && memchr(l.host, 0, sizeof l.host) : rc == CSFLE_E_CONFIG && e.msg[0]);
+    rc = registry_listeners_parse(l, 3, &count, registry_property(p, "listeners"), &e);
+    MUST(rc == CSFLE_OK ? count >= 1 && count <= 3 : rc == CSFLE_E_CONFIG && e.msg[0]);
+    for (int i = 0; rc == CSFLE_OK && i < count; i++) MUST(l[i].port >= 0 && l[i].port <= 65535 && memchr(l[i].host, 0, sizeof l[i].host));
   }
   registry_properties_free(p);
   return 0;

@@ -172,6 +172,11 @@ static int run_tool(const char *name, registry_log_setup *setup)
   return rc;
 }
 
+typedef struct doors {
+  registry_listener at[REGISTRY_LISTENERS_MAX];
+  int               count;
+} doors;
+
 /* ---- the server ------------------------------------------------------------------------------------------------- */
 
 static csfle_status read_limits(const registry_properties *p, const char *family, registry_limits *out, csfle_error *err)
@@ -187,11 +192,15 @@ static csfle_status read_limits(const registry_properties *p, const char *family
 static csfle_status read_options(const registry_properties *p, registry_options *o, registry_http_options *http, csfle_error *err)
 {
   csfle_status rc;
-  int64_t      workers, queue, idle_ms;
+  int64_t      workers, queue, idle_ms, connections, waiting;
+  const char  *over = registry_property(p, "csfle.key.material.over");
   const char  *level = registry_property(p, "schema.compatibility.level");
 
   if (!registry_level_parse(csfle__str(level), &o->level))
     return csfle__fail(err, CSFLE_E_CONFIG, "property \"schema.compatibility.level\" is \"%s\", which is no level", level);
+  o->keys_over_plain = strcmp(over, "plain") == 0;
+  if (!o->keys_over_plain && strcmp(over, "tls") != 0)
+    return csfle__fail(err, CSFLE_E_CONFIG, "property \"csfle.key.material.over\" is \"%s\", expected tls or plain", over);
   o->group_id = registry_property(p, "schema.registry.group.id");
   o->kms_hosts = registry_property(p, "csfle.allow.kms.hosts");
   o->kms_keys = registry_property(p, "csfle.allow.kms.keys");
@@ -202,6 +211,9 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = registry_property_bool(p, "mode.mutability", &o->mode_mutability, err)) != CSFLE_OK ||
       (rc = registry_property_bool(p, "compression.enable", &http->compress, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "dek.registry.max.keys", 0, INT32_MAX, &o->max_keys, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.shared.dek.cache.ms", 0, 3600000, &o->unwrapped_keep_ms, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.kms.waiting.max", 1, 1 << 20, &waiting, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.connections.max", 10, 1 << 20, &connections, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.workers", 1, 256, &workers, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.queue", 1, 1 << 20, &queue, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "idle.timeout.ms", 1, INT32_MAX, &idle_ms, err)) != CSFLE_OK ||
@@ -213,6 +225,8 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = read_limits(p, "dek.subject", &o->dek_subjects, err)) != CSFLE_OK ||
       (rc = read_limits(p, "dek.version", &o->dek_versions, err)) != CSFLE_OK)
     return rc;
+  o->unwrapping_max = (size_t)waiting;
+  http->connections = (unsigned)connections;
   http->workers = (int)workers;
   http->queue = (size_t)queue;
   http->idle_timeout_s = (int)((idle_ms + 999) / 1000);
@@ -220,23 +234,76 @@ static csfle_status read_options(const registry_properties *p, registry_options 
   return CSFLE_OK;
 }
 
-static csfle_status read_anonymous(const registry_properties *p, const registry_listener *l, registry_anonymous *out, csfle_error *err)
+static csfle_status read_anonymous(const registry_properties *p, const doors *d, registry_anonymous *out, csfle_error *err)
 {
   const char *text = registry_property(p, "csfle.anonymous");
 
   *out = REGISTRY_ANONYMOUS_WRITE;
   if (strcmp(text, "read") == 0) *out = REGISTRY_ANONYMOUS_READ;
   else if (*text && strcmp(text, "write") != 0) return csfle__fail(err, CSFLE_E_CONFIG, "property \"csfle.anonymous\" is \"%s\", expected read or write", text);
-  if (*text || l->loopback) return CSFLE_OK;
-  return csfle__fail(err, CSFLE_E_CONFIG,
-                     "listener %s can be reached by others and nobody is authenticated; to allow that add the line csfle.anonymous=read or csfle.anonymous=write", l->host);
+  for (int i = 0; i < d->count && !*text; i++)
+    if (!d->at[i].loopback)
+      return csfle__fail(err, CSFLE_E_CONFIG, "listener %s can be reached by others and nobody is authenticated; to allow that add the line csfle.anonymous=read or csfle.anonymous=write", d->at[i].host);
+  return CSFLE_OK;
 }
 
-static int serve(registry_properties *p, registry_log_setup *setup, const char *driver, const registry_listener *listener, bool dev)
+/* as many open files as we may have: connections are many */
+static void raise_file_limit(void)
+{
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static bool run_blocking(void *opaque, void (*fn)(void *arg), void *arg)
+{
+  return registry_pool_run((registry_pool *)opaque, fn, arg);
+}
+
+/* the pool for calls of a KMS, and what the properties say of listeners */
+static csfle_status prepare(const registry_properties *p, const doors *d, registry_options *options, registry_http_options *http,
+                            registry_tls *tls, csfle_buf *policy, csfle_error *err)
+{
+  int64_t      threads, queue;
+  csfle_status rc;
+
+  if ((rc = registry_property_int(p, "csfle.kms.threads", 1, 256, &threads, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.kms.queue", 1, 1 << 20, &queue, err)) != CSFLE_OK ||
+      (rc = registry_policy_text(p, policy, err)) != CSFLE_OK)
+    return rc;
+  options->policy = policy->len ? csfle__buf_cstr(policy) : NULL;
+  for (int i = 0; i < d->count; i++) {
+    http->listeners[i] = (registry_http_listener){ d->at[i].host, d->at[i].port, d->at[i].tls };
+    if (!d->at[i].tls || tls->key.len) continue;
+    if ((rc = registry_tls_load(tls, p, err)) != CSFLE_OK) return rc;
+    http->certificate = (const char *)tls->certificate.ptr, http->key = (const char *)tls->key.ptr;
+    if (*registry_property(p, "ssl.key.password")) http->key_password = registry_property(p, "ssl.key.password");
+  }
+  http->listener_count = d->count;
+  http->blocking = registry_pool_new((int)threads, (size_t)queue);
+  if (!http->blocking) return csfle__nomem(err);
+  options->blocking = (registry_executor){ run_blocking, http->blocking };
+  return CSFLE_OK;
+}
+
+static void say_where(const doors *d, const registry_http *http, const registry_log_setup *setup)
+{
+  for (int i = 0; i < d->count; i++) {
+    bool v6 = strchr(d->at[i].host, ':') != NULL;
+    printf("listening on %s://%s%s%s:%d\n", d->at[i].tls ? "https" : "http", v6 ? "[" : "", d->at[i].host, v6 ? "]" : "", registry_http_port(http, i));
+  }
+  printf("store %s\n", setup->path ? setup->path : "memory");
+  fflush(stdout);
+}
+
+static int serve(registry_properties *p, registry_log_setup *setup, const char *driver, const doors *d, bool dev)
 {
   registry_options      options = { 0 };
-  registry_http_options http_options = { .host = listener->host, .port = listener->port };
+  registry_http_options http_options = { 0 };
   registry_anonymous    anonymous;
+  registry_tls          tls = { 0 };
+  csfle_buf             policy;
   registry_log         *log = NULL;
   registry             *g = NULL;
   registry_api         *api = NULL;
@@ -252,22 +319,23 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, NULL);
   signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
 
+  csfle_buf_init(&policy, 0, 0);
   csfle__curl_options curl_options = { .connect_timeout_ms = 5000, .timeout_ms = 15000, .max_reply_bytes = 1 << 20,
                                        .kms_tls = { registry_property(p, "csfle.kms.ssl.ca.location"), registry_property(p, "csfle.kms.ssl.certificate.location"),
                                                     registry_property(p, "csfle.kms.ssl.key.location"), registry_property(p, "csfle.kms.ssl.key.password") } };
-  if (read_options(p, &options, &http_options, &err) != CSFLE_OK || read_anonymous(p, listener, &anonymous, &err) != CSFLE_OK ||
-      csfle__curl_new(&curl, &curl_options, &err) != CSFLE_OK ||
+  if (read_options(p, &options, &http_options, &err) != CSFLE_OK || read_anonymous(p, d, &anonymous, &err) != CSFLE_OK ||
+      prepare(p, d, &options, &http_options, &tls, &policy, &err) != CSFLE_OK || csfle__curl_new(&curl, &curl_options, &err) != CSFLE_OK ||
       registry_log_open(&log, registry_log_driver_find(driver), setup, &err) != CSFLE_OK)
     goto out;
   if (registry_open(&g, log, &options, &csfle__system_clock, &lines, csfle__curl_transport(curl), &err) != CSFLE_OK) goto out;
   api = registry_api_new(g, anonymous);
   registry_http_app app = registry_api_app(api);
   if (registry_http_start(&http, &http_options, &app, &lines, &err) != CSFLE_OK) goto out;
-  bool v6 = strchr(listener->host, ':') != NULL;
-  printf("listening on http://%s%s%s:%d\n", v6 ? "[" : "", listener->host, v6 ? "]" : "", registry_http_port(http));
-  printf("store %s\n", setup->path ? setup->path : "memory");
-  fflush(stdout);
+  registry_tls_free(&tls); /* libmicrohttpd has made its own of it */
+  say_where(d, http, setup);
+  if (options.keys_over_plain) csfle__log_line(&lines, 4, "server", "csfle.key.material.over=plain: the keys of shared KEKs are sent over plain connections too");
   if (dev) csfle__log_line(&lines, 5, "server", "development mode: the store is removed at the end");
   sigwait(&signals, &caught);
   csfle__log_line(&lines, 6, "server", "ending on signal %d", caught);
@@ -275,9 +343,12 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
 out:
   if (err.msg[0]) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);
   registry_http_stop(http);
+  registry_pool_free(http_options.blocking);
   registry_api_free(api);
   registry_close(g);
   csfle__curl_free(curl);
+  registry_tls_free(&tls);
+  csfle_buf_free(&policy);
   return rc;
 }
 
@@ -300,7 +371,7 @@ int main(int argc, char **argv)
                                            { NULL, 0, NULL, 0 } };
   const char          *tool = NULL, *store = NULL, *port = NULL, *config = NULL, *driver;
   registry_properties *p = registry_properties_new();
-  registry_listener    listener;
+  doors                listeners;
   csfle_error          err = CSFLE_ERROR_INIT;
   char                 dir[256] = "", path[288];
   bool                 dev = false;
@@ -327,14 +398,14 @@ int main(int argc, char **argv)
     st = csfle__fail(&err, CSFLE_E_CONFIG, "\"%s\" is not understood; see --help", argv[optind]);
     goto out;
   }
-  if ((st = registry_listener_parse(&listener, registry_property(p, "listeners"), &err)) != CSFLE_OK) goto out;
+  if ((st = registry_listeners_parse(listeners.at, REGISTRY_LISTENERS_MAX, &listeners.count, registry_property(p, "listeners"), &err)) != CSFLE_OK) goto out;
   if (port) {
     int64_t n;
     if (!csfle__parse_i64(csfle__str(port), &n) || n < 0 || n > 65535) {
       st = csfle__fail(&err, CSFLE_E_CONFIG, "--port \"%s\" is no port", port);
       goto out;
     }
-    listener.port = (int)n;
+    listeners.at[0].port = (int)n;
   }
   driver = registry_property(p, "csfle.store");
   if (store && strcmp(store, "memory") == 0) driver = "memory", store = NULL;
@@ -361,7 +432,7 @@ int main(int argc, char **argv)
   }
   registry_log_setup setup = { .path = strcmp(driver, "embedded") == 0 ? store : NULL, .clock = &csfle__system_clock, .log = &lines,
                                .topics = { registry_property(p, "kafkastore.topic"), registry_property(p, "dek.registry.topic"), "_csfle" } };
-  rc = tool ? run_tool(tool, &setup) : serve(p, &setup, driver, &listener, dev);
+  rc = tool ? run_tool(tool, &setup) : serve(p, &setup, driver, &listeners, dev);
   if (dir[0]) remove_store(dir, path);
 out:
   if (st != CSFLE_OK) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);

@@ -127,6 +127,7 @@ typedef struct csfle__kek {
   csfle__pairs kms_props;
   bool         shared, deleted;
   int64_t      ts; /**< ms since the epoch; 0 unknown */
+  int64_t      offset; /**< of its record, in a registry */
 } csfle__kek;
 typedef struct csfle__dek {
   csfle__arena     arena;
@@ -135,7 +136,7 @@ typedef struct csfle__dek {
   csfle__algorithm algorithm;                                 /**< AES256_GCM when absent */
   int32_t          version;                                   /**< 0 when absent */
   bool             deleted;
-  int64_t          ts;
+  int64_t          ts, offset;
 } csfle__dek;
 csfle_status csfle__kek_parse(csfle__kek **out, yyjson_val *obj, csfle_error *err);
 void csfle__kek_free(csfle__kek *k);

@@ -108,7 +108,10 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
     return;
   }
   rq->route = found;
-  if (a->compiled[found - routes].deks) reply->body.flags |= CSFLE_BUF_WIPE;
+  if (a->compiled[found - routes].deks) {
+    reply->body.flags |= CSFLE_BUF_WIPE;
+    reply->no_store = true;
+  }
   rq->on_worker = found->kind == REGISTRY_WRITE || found->kind == REGISTRY_SELF;
   if (found->body && !registry_content_type_ok(rq->content_type)) registry_reply_error(reply, 415, 415, NULL);
   else if (a->anonymous == REGISTRY_ANONYMOUS_READ && a->compiled[found - routes].writes)
@@ -141,14 +144,15 @@ static void take_params(registry_call *c, const compiled *route)
   if (route->subject_at >= 0) c->param[route->subject_at] = registry_normalized(c, c->param[route->subject_at]);
 }
 
-static void handle(void *opaque, registry_request *rq, registry_reply *reply)
+static registry_handled handle(void *opaque, registry_request *rq, registry_reply *reply)
 {
   registry_api         *a = (registry_api *)opaque;
   const registry_route *route = (const registry_route *)rq->route;
   const compiled       *path = &a->compiled[route - routes];
   registry_call         c; /* but for the problem's text, which is large and set when it is needed */
   c.g = a->g, c.rq = rq, c.out = &reply->body, c.status = 200;
-  c.doc = NULL, c.body = NULL, c.problem.longer = NULL;
+  c.doc = NULL, c.body = NULL, c.problem.longer = NULL, c.problem.status = 0;
+  c.caller = (registry_caller){ rq->may_block, rq->confidential, rq->waiter, registry_http_park, registry_http_again, &rq->parked };
   memset(c.param, 0, sizeof c.param);
 
   bool ok = !route->body || read_body(&c, route->body);
@@ -165,9 +169,13 @@ static void handle(void *opaque, registry_request *rq, registry_reply *reply)
     if (locked) rq->position = registry_end(a->g);
   }
   yyjson_doc_free(c.doc);
+  if (!ok && c.problem.status == REGISTRY_WAITS) return REGISTRY_PARKED;
+  if (!ok && c.problem.status == REGISTRY_NEEDS_KMS) return REGISTRY_BLOCKS;
   if (ok) reply->status = c.status;
   else registry_reply_error(reply, c.problem.status, c.problem.code, c.problem.longer ? c.problem.longer : c.problem.text);
+  if (reply->status == 503) reply->retry_after_s = 1;
   csfle__free(c.problem.longer);
+  return REGISTRY_ANSWERED;
 }
 
 static bool settled(void *opaque, const registry_request *rq)

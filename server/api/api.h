@@ -16,6 +16,7 @@ typedef struct registry_call {
   csfle__bytes      param[3]; /**< path parameters in order; subjects normalised, aliases followed */
   yyjson_doc       *doc;
   yyjson_val       *body;    /**< the request object */
+  registry_caller   caller;
   registry_problem  problem;
 } registry_call;
 
@@ -26,7 +27,8 @@ typedef enum {
   REGISTRY_PLAIN, /**< needs no state */
   REGISTRY_READ,  /**< read lock, on the thread that polls: may not wait */
   REGISTRY_WRITE, /**< the one writer, on a worker (also what parses schemas into the shared cache) */
-  REGISTRY_SELF   /**< on a worker; takes the lock itself around what waits, and sets rq->position */
+  REGISTRY_SELF,  /**< on a worker; takes the lock itself around what waits, and sets rq->position */
+  REGISTRY_PARK   /**< the same on the thread that polls: where it would wait it is parked */
 } registry_kind;
 
 typedef struct registry_route {

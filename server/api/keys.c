@@ -150,7 +150,7 @@ bool registry_kek_create_call(registry_call *c)
 {
   registry_kek_request r;
   if (!read_kek(c, &r) || !registry_kek_check(&r, &c->problem)) return false;
-  if (r.shared && registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, "creating", &c->problem)) return false;
+  if (r.shared && registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, &c->caller, "creating", &c->problem)) return false;
   registry_begin(c->g, true);
   bool ok = registry_kek_create(c->g, &r, &c->problem) && put_stored(c, r.name);
   c->rq->position = registry_end(c->g);
@@ -171,7 +171,7 @@ bool registry_kek_update_call(registry_call *c)
   if (!read_kek(c, &r) || !kek_name(c)) return false;
   r.name = c->param[0];
   r.kms_type = r.kms_key_id = CSFLE__NONE; /* ignored in an update */
-  if (registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, "updating", &c->problem)) return false;
+  if (registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, &c->caller, "updating", &c->problem)) return false;
   registry_begin(c->g, true);
   bool ok = registry_kek_update(c->g, &r, &c->problem) && put_stored(c, r.name);
   c->rq->position = registry_end(c->g);
@@ -196,7 +196,7 @@ bool registry_kek_undelete_call(registry_call *c)
 
 bool registry_kek_test_call(registry_call *c)
 {
-  return kek_name(c) && registry_kek_test(c->g, c->param[0], c->out, &c->rq->position, &c->problem);
+  return kek_name(c) && registry_kek_test(c->g, c->param[0], &c->caller, c->out, &c->rq->position, &c->problem);
 }
 
 /* ---- DEKs ------------------------------------------------------------------------------------------------------- */
@@ -258,13 +258,13 @@ bool registry_dek_get(registry_call *c)
   registry_dek_request r;
   if (!dek_target(c, &r)) return false;
   r.version = 1; /* not the latest */
-  return registry_dek_read(c->g, &r, c->out, &c->rq->position, &c->problem);
+  return registry_dek_read(c->g, &r, &c->caller, c->out, &c->rq->position, &c->problem);
 }
 
 bool registry_dek_version_get(registry_call *c)
 {
   registry_dek_request r;
-  return dek_version_target(c, &r) && registry_dek_read(c->g, &r, c->out, &c->rq->position, &c->problem);
+  return dek_version_target(c, &r) && registry_dek_read(c->g, &r, &c->caller, c->out, &c->rq->position, &c->problem);
 }
 
 static bool create(registry_call *c, csfle__bytes subject, bool rewrap)
@@ -286,7 +286,7 @@ static bool create(registry_call *c, csfle__bytes subject, bool rewrap)
     return registry_refuse(&c->problem, 422, 42202, "The specified version '%lld' is not a valid version id. Allowed values are between [1, 2^31-1] and the string \"latest\"", (long long)number);
   r.version = (int32_t)number;
   r.subject = subject;
-  return registry_dek_create(c->g, &r, c->out, &c->rq->position, &c->problem);
+  return registry_dek_create(c->g, &r, &c->caller, c->out, &c->rq->position, &c->problem);
 }
 
 bool registry_dek_create_call(registry_call *c)
@@ -323,4 +323,13 @@ bool registry_dek_version_undelete(registry_call *c)
 {
   registry_dek_request r;
   return dek_version_target(c, &r) && no_content(c, registry_dek_undelete(c->g, &r, &c->problem));
+}
+
+/* ---- policy ----------------------------------------------------------------------------------------------------- */
+
+bool registry_policy_get(registry_call *c)
+{
+  if (!c->g->options.policy) return registry_not_found(c);
+  put(c->out, "{\"policy\":"), put_json(c->out, csfle__str(c->g->options.policy)), put(c->out, "}");
+  return true;
 }

@@ -20,8 +20,11 @@ static const struct { const char *name, *value, *help; } table[] = {
 /* what a Java registry knows and this server does not do: silently going on without it would be worse than not starting */
 static const struct { const char *prefix, *why; } refused[] = {
   { "authentication.", "authentication is not supported yet" },
-  { "ssl.", "TLS is not supported yet" },
-  { "listener.name.", "TLS is not supported yet" },
+  { "ssl.client.", "client certificates are not supported yet" },
+  { "ssl.truststore.", "client certificates are not supported yet" },
+  { "ssl.keystore.password", "a key store is a PEM file, which has none; the password of its key is ssl.key.password" },
+  { "ssl.", "this setting of TLS is not supported: versions are 1.2 and 1.3, ciphers GnuTLS's own choice" },
+  { "listener.name.", "settings of one listener are not supported yet" },
   { "confluent.", "plug-ins of the Java server are not supported" },
   { "kafkastore.", "a store on Kafka is not supported yet, use csfle.store=embedded" },
   { "kafkacache.", "a store on Kafka is not supported yet, use csfle.store=embedded" },
@@ -180,18 +183,17 @@ void registry_properties_help(csfle_buf *out)
   }
 }
 
-csfle_status registry_listener_parse(registry_listener *out, const char *text, csfle_error *err)
+csfle_status registry_listener_parse(registry_listener *out, csfle__bytes text, csfle_error *err)
 {
-  csfle__bytes t = csfle__trim(csfle__str(text));
+  csfle__bytes t = csfle__trim(text);
   char         copy[128];
   int64_t      port;
 
   memset(out, 0, sizeof *out);
-  if (memchr(t.ptr ? t.ptr : (const uint8_t *)"", ',', t.len)) return csfle__fail(err, CSFLE_E_CONFIG, "listeners: more than one listener is not supported yet");
-  if (csfle__starts(t, CSFLE__LIT("https://"))) return csfle__fail(err, CSFLE_E_CONFIG, "listeners: TLS (https) is not supported yet");
-  if (!csfle__starts(t, CSFLE__LIT("http://")) || t.len >= sizeof copy)
-    return csfle__fail(err, CSFLE_E_CONFIG, "listeners: \"%.*s\" is not of the form http://ADDRESS:PORT", CSFLE__FMT(t));
-  snprintf(copy, sizeof copy, "%.*s", CSFLE__FMT(csfle__from(t, 7)));
+  out->tls = csfle__starts(t, CSFLE__LIT("https://"));
+  if ((!out->tls && !csfle__starts(t, CSFLE__LIT("http://"))) || t.len >= sizeof copy)
+    return csfle__fail(err, CSFLE_E_CONFIG, "listeners: \"%.*s\" is not of the form http://ADDRESS:PORT or https://ADDRESS:PORT", CSFLE__FMT(t));
+  snprintf(copy, sizeof copy, "%.*s", CSFLE__FMT(csfle__from(t, out->tls ? 8 : 7)));
   char *colon = strrchr(copy, ':'), *host = copy;
   if (!colon || !csfle__parse_i64(csfle__str(colon + 1), &port) || port < 0 || port > 65535)
     return csfle__fail(err, CSFLE_E_CONFIG, "listeners: \"%.*s\" names no port", CSFLE__FMT(t));
@@ -207,4 +209,22 @@ csfle_status registry_listener_parse(registry_listener *out, const char *text, c
   snprintf(out->host, sizeof out->host, "%s", host);
   out->port = (int)port;
   return CSFLE_OK;
+}
+
+csfle_status registry_listeners_parse(registry_listener *out, int max, int *count, const char *text, csfle_error *err)
+{
+  csfle__bytes left = csfle__str(text);
+  csfle_status rc = CSFLE_OK;
+
+  *count = 0;
+  do {
+    const uint8_t *comma = left.len ? (const uint8_t *)memchr(left.ptr, ',', left.len) : NULL;
+    size_t         n = comma ? (size_t)(comma - left.ptr) : left.len;
+    if (*count == max) return csfle__fail(err, CSFLE_E_CONFIG, "listeners: more than %d of them", max);
+    rc = registry_listener_parse(&out[*count], csfle__view(left.ptr, n), err);
+    ++*count;
+    left = csfle__from(left, n + 1);
+    if (comma && !left.len) rc = registry_listener_parse(&out[0], left, err); /* nothing behind the last comma */
+  } while (rc == CSFLE_OK && left.len);
+  return rc;
 }

@@ -1,6 +1,6 @@
 /**
  * The server's properties: one table (properties.def) gives the parser, --help and what may be shown. A property that
- * asks for something this server does not do is refused by name at start: authentication, TLS, Kafka.
+ * asks for something this server does not do is refused by name at start: authentication, client certificates, Kafka.
  */
 #ifndef REGISTRY_CONFIG_CONFIG_H
 #define REGISTRY_CONFIG_CONFIG_H
@@ -26,12 +26,25 @@ csfle_status registry_property_bool(const registry_properties *p, const char *na
 /** The table as text, one property a line. */
 void registry_properties_help(csfle_buf *out);
 
-/** Cut "http://host:port" of one listener; "localhost" becomes 127.0.0.1. CSFLE_E_CONFIG. */
 typedef struct registry_listener {
   char host[64];
   int  port;
-  bool loopback;
+  bool loopback, tls;
 } registry_listener;
-csfle_status registry_listener_parse(registry_listener *out, const char *text, csfle_error *err);
+/** Cuts "http://host:port" or "https://host:port"; "localhost" becomes 127.0.0.1. CSFLE_E_CONFIG. */
+csfle_status registry_listener_parse(registry_listener *out, csfle__bytes text, csfle_error *err);
+/** One or several with commas, at most @p max. */
+csfle_status registry_listeners_parse(registry_listener *out, int max, int *count, const char *text, csfle_error *err);
+
+/** The text of csfle.policy.*; nothing is appended when none is configured. CSFLE_E_CONFIG. */
+csfle_status registry_policy_text(const registry_properties *p, csfle_buf *out, csfle_error *err);
+
+/** The PEM texts of https listeners, NUL-terminated; freeing wipes them. */
+typedef struct registry_tls {
+  csfle_buf certificate, key;
+} registry_tls;
+/** Reads what ssl.keystore.* names. CSFLE_E_CONFIG says what to do about JKS and PKCS12. */
+csfle_status registry_tls_load(registry_tls *out, const registry_properties *p, csfle_error *err);
+void registry_tls_free(registry_tls *t);
 
 #endif

@@ -1,4 +1,4 @@
-/* A bounded queue and the threads that work it off, in the order of arrival. */
+/* A bounded queue and the threads that work it off, in the order of arrival; threads are started when none is idle. */
 #include "server/http/http.h"
 
 #include "core/base/alloc.h"
@@ -17,7 +17,7 @@ struct registry_pool {
   size_t          cap, head, count;
   bool            ending;
   pthread_t      *threads;
-  int             thread_count;
+  int             thread_count, thread_max, idle;
 };
 
 static void *work(void *opaque)
@@ -25,7 +25,9 @@ static void *work(void *opaque)
   registry_pool *p = (registry_pool *)opaque;
   for (;;) {
     pthread_mutex_lock(&p->lock);
+    p->idle++;
     while (p->count == 0 && !p->ending) pthread_cond_wait(&p->more, &p->lock);
+    p->idle--;
     if (p->count == 0) {
       pthread_mutex_unlock(&p->lock);
       return NULL;
@@ -45,14 +47,20 @@ registry_pool *registry_pool_new(int threads, size_t queue)
   p->ring = (task *)csfle__calloc(queue, sizeof *p->ring);
   p->threads = (pthread_t *)csfle__calloc((size_t)threads, sizeof *p->threads);
   p->cap = queue;
+  p->thread_max = threads;
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->more, NULL);
-  while (p->ring && p->threads && p->thread_count < threads &&
-         pthread_create(&p->threads[p->thread_count], NULL, work, p) == 0)
-    p->thread_count++;
-  if (p->thread_count == threads) return p;
+  if (p->ring && p->threads) return p;
   registry_pool_free(p);
   return NULL;
+}
+
+/* the lock is held; whether somebody will take what is in the queue */
+static bool staffed(registry_pool *p)
+{
+  if ((size_t)p->idle < p->count && p->thread_count < p->thread_max && pthread_create(&p->threads[p->thread_count], NULL, work, p) == 0)
+    p->thread_count++;
+  return p->thread_count > 0;
 }
 
 bool registry_pool_run(registry_pool *p, void (*fn)(void *arg), void *arg)
@@ -62,10 +70,20 @@ bool registry_pool_run(registry_pool *p, void (*fn)(void *arg), void *arg)
   if (ok) {
     p->ring[(p->head + p->count) % p->cap] = (task){ fn, arg };
     p->count++;
-    pthread_cond_signal(&p->more);
+    ok = staffed(p);
+    if (ok) pthread_cond_signal(&p->more);
+    else p->count--;
   }
   pthread_mutex_unlock(&p->lock);
   return ok;
+}
+
+size_t registry_pool_busy(registry_pool *p)
+{
+  pthread_mutex_lock(&p->lock);
+  size_t n = p->count + (size_t)(p->thread_count - p->idle);
+  pthread_mutex_unlock(&p->lock);
+  return n;
 }
 
 void registry_pool_free(registry_pool *p)

@@ -21,19 +21,27 @@
 #define REGISTRY_MHD_CUTS_AT_NUL (MHD_VERSION < 0x00097700)
 
 #define HEADER_BYTES (32 * 1024)
+#define BACKLOG      4096
 #define GZIP_FROM    1024
 
+/* one address that is listened on */
+typedef struct door {
+  registry_http     *http;
+  struct MHD_Daemon *daemon;
+  int                number, port;
+  bool               tls;
+} door;
+
 struct registry_http {
-  struct MHD_Daemon    *daemon;
+  door                  doors[REGISTRY_LISTENERS_MAX];
   registry_http_options options;
   registry_http_app     app;
   const csfle__log     *log;
   registry_pool        *pool;
-  int                   port;
   pthread_mutex_t       lock; /* of in_flight */
   pthread_cond_t        idle;
   long                  in_flight; /* suspended connections */
-  bool                  stopping;
+  _Atomic bool          stopping;
 };
 
 /* a request and what http alone knows of it */
@@ -47,7 +55,7 @@ typedef struct exchange {
   int                    accept; /* index of the produced type, -1 none */
   size_t                 declared; /* Content-Length */
   int                    lengths, encodings, ids;
-  bool                   seen, started, ready, gzip_ok, gzip_body, bad, bad_coding, has_accept;
+  bool                   seen, started, suspended, ready, gzip_ok, gzip_body, bad, bad_coding, has_accept;
 } exchange;
 
 static const struct { int status; const char *text; } generic[] = {
@@ -76,12 +84,24 @@ void registry_reply_error(registry_reply *reply, int status, int error_code, con
 
 /* ---- one request's life ---------------------------------------------------------------------------------------- */
 
+/* whether what is sent cannot be seen on a network */
+static bool confidential(const door *d, struct MHD_Connection *connection)
+{
+  if (d->tls) return true;
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  return info && info->client_addr && registry_loopback(info->client_addr);
+}
+
 static void *on_target(void *opaque, const char *target, struct MHD_Connection *connection)
 {
-  exchange *x = (exchange *)csfle__calloc(1, sizeof *x);
+  const door *d = (const door *)opaque;
+  exchange   *x = (exchange *)csfle__calloc(1, sizeof *x);
   if (!x) return NULL;
-  x->http = (registry_http *)opaque;
+  x->http = d->http;
   x->connection = connection;
+  x->rq.waiter = x;
+  x->rq.listener = d->number;
+  x->rq.confidential = confidential(d, connection);
   csfle_buf_init(&x->rq.body, x->http->options.max_body_bytes, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->reply.body, 0, 0);
   x->target = (const char *)csfle__arena_copy(&x->rq.arena, csfle__str(target)).ptr;
@@ -199,7 +219,8 @@ static enum MHD_Result send_reply(exchange *x)
   if (!r) return MHD_NO;
   if (x->ids != 1 || !x->request_id[0]) put_uuid(x->request_id);
   MHD_add_response_header(r, "X-Request-ID", x->request_id);
-  if (!empty) MHD_add_response_header(r, "Content-Type", registry_media_types[x->accept < 0 ? 0 : x->accept]);
+  if (!empty) MHD_add_response_header(r, "Content-Type", x->reply.type ? x->reply.type : registry_media_types[x->accept < 0 ? 0 : x->accept]);
+  if (x->reply.no_store) MHD_add_response_header(r, "Cache-Control", "no-store");
   if (zip) MHD_add_response_header(r, "Content-Encoding", "gzip");
   if (x->http->options.compress && x->reply.body.len >= GZIP_FROM) MHD_add_response_header(r, "Vary", "Accept-Encoding");
   if (x->reply.allow) MHD_add_response_header(r, "Allow", x->reply.allow);
@@ -218,6 +239,7 @@ static void suspend(exchange *x)
   pthread_mutex_lock(&x->http->lock);
   x->http->in_flight++;
   pthread_mutex_unlock(&x->http->lock);
+  x->suspended = true;
   MHD_suspend_connection(x->connection);
 }
 
@@ -238,11 +260,37 @@ void registry_http_release(void *waiter, bool ok)
   resume(x);
 }
 
-static void on_worker(void *arg)
+void registry_http_park(void *waiter)
 {
-  exchange *x = (exchange *)arg;
-  x->http->app.handle(x->http->app.opaque, &x->rq, &x->reply);
-  if (x->http->app.settle(x->http->app.opaque, &x->rq, x)) resume(x);
+  exchange *x = (exchange *)waiter;
+  if (!x->suspended) suspend(x);
+}
+
+static void refuse_busy(exchange *x)
+{
+  registry_reply_error(&x->reply, 503, 503, NULL);
+  x->reply.retry_after_s = 1;
+}
+
+/* handles a suspended request on this thread, or sends it to the one that may wait longer */
+static void on_thread(void *arg)
+{
+  exchange        *x = (exchange *)arg;
+  registry_http   *h = x->http;
+  registry_handled handled = h->app.handle(h->app.opaque, &x->rq, &x->reply);
+
+  if (handled == REGISTRY_PARKED) return;
+  if (handled == REGISTRY_BLOCKS) {
+    x->rq.may_block = true;
+    if (registry_pool_run(h->options.blocking, on_thread, x)) return;
+    refuse_busy(x);
+  }
+  if (h->app.settle(h->app.opaque, &x->rq, x)) resume(x);
+}
+
+void registry_http_again(void *waiter)
+{
+  on_thread(waiter);
 }
 
 /* the whole request is here */
@@ -251,8 +299,9 @@ static enum MHD_Result start(exchange *x)
   registry_http *h = x->http;
 
   x->started = true;
+  if (atomic_load(&h->stopping) && !x->reply.status) refuse_busy(x); /* nothing may be suspended any more */
   if (!x->reply.status) h->app.begin(h->app.opaque, &x->rq, &x->reply);
-  if (!x->reply.status && x->accept < 0) registry_reply_error(&x->reply, 406, 406, NULL);
+  if (!x->reply.status && x->accept < 0 && !x->reply.type) registry_reply_error(&x->reply, 406, 406, NULL);
   if (!x->reply.status && x->gzip_body) {
     int status = registry_gunzip(&x->rq.body, h->options.max_body_bytes);
     if (status) registry_reply_error(&x->reply, status, status, status == 400 ? "the gzip body is damaged" : NULL);
@@ -260,14 +309,13 @@ static enum MHD_Result start(exchange *x)
   if (x->reply.status) return send_reply(x);
   if (x->rq.on_worker) {
     suspend(x);
-    if (!registry_pool_run(h->pool, on_worker, x)) {
-      registry_reply_error(&x->reply, 503, 503, NULL);
-      x->reply.retry_after_s = 1;
+    if (!registry_pool_run(h->pool, on_thread, x)) {
+      refuse_busy(x);
       resume(x);
     }
     return MHD_YES;
   }
-  h->app.handle(h->app.opaque, &x->rq, &x->reply);
+  if (h->app.handle(h->app.opaque, &x->rq, &x->reply) != REGISTRY_ANSWERED) return MHD_YES; /* parked; on a worker alone it may block */
   if (h->app.settled(h->app.opaque, &x->rq)) return send_reply(x); /* the usual case: suspending costs system calls */
   suspend(x);
   if (h->app.settle(h->app.opaque, &x->rq, x)) resume(x);
@@ -321,7 +369,7 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
   return x->ready ? send_reply(x) : MHD_YES;
 }
 
-/* ---- the listener ---------------------------------------------------------------------------------------------- */
+/* ---- the listeners --------------------------------------------------------------------------------------------- */
 
 static size_t leave_escaped(void *opaque, struct MHD_Connection *connection, char *text)
 {
@@ -338,22 +386,52 @@ static void on_mhd_log(void *opaque, const char *fmt, va_list args)
   csfle__log_line(h->log, 7, "http", "%s", text);
 }
 
+static csfle_status open_door(registry_http *h, door *d, const registry_http_listener *l, csfle_error *err)
+{
+  union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } address = { 0 };
+  struct MHD_OptionItem tls[5] = { { MHD_OPTION_END, 0, NULL } };
+  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+  if (inet_pton(AF_INET, l->host, &address.v4.sin_addr) == 1) {
+    address.v4.sin_family = AF_INET;
+    address.v4.sin_port = htons((uint16_t)l->port);
+  } else if (inet_pton(AF_INET6, l->host, &address.v6.sin6_addr) == 1) {
+    address.v6.sin6_family = AF_INET6;
+    address.v6.sin6_port = htons((uint16_t)l->port);
+    flags |= MHD_USE_IPv6;
+  } else {
+    return csfle__fail(err, CSFLE_E_CONFIG, "listener host \"%s\" is no numeric address", l->host);
+  }
+  if (l->tls) {
+    csfle_status rc = registry_tls_check(&h->options, err); /* libmicrohttpd does not tell what is wrong with them */
+    if (rc != CSFLE_OK) return rc;
+    size_t n = 0;
+    flags |= MHD_USE_TLS;
+    tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)h->options.certificate };
+    tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)h->options.key };
+    if (h->options.key_password) tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_KEY_PASSWORD, 0, (void *)h->options.key_password };
+    tls[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)REGISTRY_TLS_PRIORITIES };
+    tls[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+  }
+  d->http = h;
+  d->tls = l->tls;
+  d->daemon = MHD_start_daemon(
+    flags, (uint16_t)l->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &address.any,
+    MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h, MHD_OPTION_URI_LOG_CALLBACK, on_target, d,
+    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, /* cleared between requests: no larger than it must be */
+    MHD_OPTION_CONNECTION_LIMIT, h->options.connections, MHD_OPTION_CONNECTION_TIMEOUT,
+    (unsigned)h->options.idle_timeout_s, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG,
+    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+  if (!d->daemon) return csfle__fail(err, CSFLE_E_CONFIG, "cannot listen on %s port %d", l->host, l->port);
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(d->daemon, MHD_DAEMON_INFO_BIND_PORT);
+  d->port = info ? info->port : l->port;
+  return CSFLE_OK;
+}
+
 csfle_status registry_http_start(registry_http **out, const registry_http_options *o, const registry_http_app *app,
                                  const csfle__log *log, csfle_error *err)
 {
-  union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } address = { 0 };
-  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-
-  if (inet_pton(AF_INET, o->host, &address.v4.sin_addr) == 1) {
-    address.v4.sin_family = AF_INET;
-    address.v4.sin_port = htons((uint16_t)o->port);
-  } else if (inet_pton(AF_INET6, o->host, &address.v6.sin6_addr) == 1) {
-    address.v6.sin6_family = AF_INET6;
-    address.v6.sin6_port = htons((uint16_t)o->port);
-    flags |= MHD_USE_IPv6;
-  } else {
-    return csfle__fail(err, CSFLE_E_CONFIG, "listener host \"%s\" is no numeric address", o->host);
-  }
   registry_http *h = (registry_http *)csfle__calloc(1, sizeof *h);
   if (!h) return csfle__nomem(err);
   h->options = *o;
@@ -362,41 +440,36 @@ csfle_status registry_http_start(registry_http **out, const registry_http_option
   pthread_mutex_init(&h->lock, NULL);
   pthread_cond_init(&h->idle, NULL);
   h->pool = registry_pool_new(o->workers, o->queue);
-  if (h->pool)
-    h->daemon = MHD_start_daemon(
-      flags, (uint16_t)o->port, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &address.any,
-      MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, h, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
-      MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, /* cleared between requests: no larger than it must be */
-      MHD_OPTION_CONNECTION_TIMEOUT,
-      (unsigned)o->idle_timeout_s, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-      MHD_OPTION_END);
-  if (!h->daemon) {
-    registry_http_stop(h);
-    return csfle__fail(err, CSFLE_E_CONFIG, "cannot listen on %s port %d", o->host, o->port);
+  csfle_status rc = h->pool ? CSFLE_OK : csfle__nomem(err);
+  for (int i = 0; rc == CSFLE_OK && i < o->listener_count; i++) {
+    h->doors[i].number = i;
+    rc = open_door(h, &h->doors[i], &o->listeners[i], err);
   }
-  const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
-  h->port = info ? info->port : o->port;
-  *out = h;
-  return CSFLE_OK;
+  h->options.certificate = h->options.key = h->options.key_password = NULL; /* the caller's again */
+  if (rc != CSFLE_OK) registry_http_stop(h);
+  else *out = h;
+  return rc;
 }
 
-int registry_http_port(const registry_http *h)
+int registry_http_port(const registry_http *h, int listener)
 {
-  return h->port;
+  return h->doors[listener].port;
 }
 
 void registry_http_stop(registry_http *h)
 {
   if (!h) return;
-  if (h->daemon) {
-    MHD_socket fd = MHD_quiesce_daemon(h->daemon);
+  atomic_store(&h->stopping, true);
+  for (int i = 0; i < REGISTRY_LISTENERS_MAX; i++) {
+    if (!h->doors[i].daemon) continue;
+    MHD_socket fd = MHD_quiesce_daemon(h->doors[i].daemon);
     if (fd != MHD_INVALID_SOCKET) close(fd);
-    pthread_mutex_lock(&h->lock);
-    while (h->in_flight > 0) pthread_cond_wait(&h->idle, &h->lock);
-    pthread_mutex_unlock(&h->lock);
-    MHD_stop_daemon(h->daemon);
   }
+  pthread_mutex_lock(&h->lock);
+  while (h->in_flight > 0) pthread_cond_wait(&h->idle, &h->lock);
+  pthread_mutex_unlock(&h->lock);
+  for (int i = 0; i < REGISTRY_LISTENERS_MAX; i++)
+    if (h->doors[i].daemon) MHD_stop_daemon(h->doors[i].daemon);
   registry_pool_free(h->pool);
   pthread_cond_destroy(&h->idle);
   pthread_mutex_destroy(&h->lock);

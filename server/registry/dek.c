@@ -1,5 +1,5 @@
 /* Commands on DEKs. [DEK 3.9 to 3.17, 4.5] */
-#include "server/registry/registry.h"
+#include "server/registry/unwrap.h"
 
 #include "core/base/base64.h"
 #include "core/crypt/material.h"
@@ -24,9 +24,8 @@ void registry_put_dek(csfle_buf *b, const csfle__dek *d, csfle__bytes material)
   put(b, d->deleted ? ",\"deleted\":true}" : "}");
 }
 
-static void put_key(csfle_buf *b, const csfle__dek *d)
+void registry_put_dek_key(csfle_buf *b, const csfle__dek *d)
 {
-  csfle__buf_clear(b);
   put(b, "{\"tenant\":\"default\",\"kekName\":");
   must_ok(csfle__json_put_string(b, d->kek_name, true, NULL));
   put(b, ",\"subject\":");
@@ -41,7 +40,7 @@ static void add_dek(registry_change *change, const csfle__dek *d)
   csfle_buf key, value;
   csfle_buf_init(&key, 0, 0);
   csfle_buf_init(&value, 0, 0);
-  put_key(&key, d);
+  registry_put_dek_key(&key, d);
   put(&value, "{\"kekName\":"), put_json(&value, d->kek_name);
   put(&value, ",\"subject\":"), put_json(&value, d->subject);
   put(&value, ",\"algorithm\":\""), put(&value, csfle__algorithm_name(d->algorithm)), put(&value, "\"");
@@ -57,7 +56,7 @@ static void add_gone(registry_change *change, const csfle__dek *d)
 {
   csfle_buf key;
   csfle_buf_init(&key, 0, 0);
-  put_key(&key, d);
+  registry_put_dek_key(&key, d);
   registry_change_add(change, REGISTRY_KEYS, csfle__buf_view(&key), CSFLE__NONE);
   csfle_buf_free(&key);
 }
@@ -95,7 +94,7 @@ typedef struct plan {
   registry_kms_key key;
 } plan;
 
-static csfle__bytes copied(csfle__arena *a, csfle__bytes v)
+csfle__bytes registry_copied(csfle__arena *a, csfle__bytes v)
 {
   if (!v.ptr) return v;
   v = csfle__arena_copy(a, v);
@@ -103,13 +102,12 @@ static csfle__bytes copied(csfle__arena *a, csfle__bytes v)
   return v;
 }
 
-static registry_kms_key copied_key(csfle__arena *a, const csfle__kek *kek)
+/* what may not be told here is not made either: a client that finds no keyMaterial would ask a KMS it has no rights at */
+static bool may_tell(registry *g, const registry_caller *who, registry_problem *p)
 {
-  registry_kms_key key = { copied(a, kek->kms_type), copied(a, kek->kms_key_id), { NULL, kek->kms_props.count } };
-  key.props.at = (csfle__pair *)must(csfle__arena_alloc(a, (key.props.count + 1) * sizeof(csfle__pair)));
-  for (size_t i = 0; i < key.props.count; i++)
-    key.props.at[i] = (csfle__pair){ copied(a, kek->kms_props.at[i].name), copied(a, kek->kms_props.at[i].value) };
-  return key;
+  if (who->confidential || g->options.keys_over_plain) return true;
+  return registry_refuse(p, 403, 403, "The keys of a shared KEK are not sent over a connection that others can read. Use an https listener of this registry; "
+                         "where TLS ends in front of it, set csfle.key.material.over=plain");
 }
 
 /* steps 1 to 5 of [DEK 4.5], under the lock */
@@ -134,8 +132,8 @@ static bool decide(registry *g, const registry_dek_request *r, plan *d, registry
     uint8_t *raw = (uint8_t *)must(csfle__arena_alloc(&d->arena, r->material.len / 4 * 3 + 6));
     if (!csfle__base64_decode(r->material, raw, &n)) return registry_refuse(p, 422, 42271, "Invalid or missing value for field 'encryptedKeyMaterial' of key");
   }
-  d->key = copied_key(&d->arena, k->kek);
-  if (old) d->old_material = copied(&d->arena, old->encrypted_key_material);
+  d->key = registry_kms_key_copied(&d->arena, k->kek);
+  if (old) d->old_material = registry_copied(&d->arena, old->encrypted_key_material);
   return true;
 }
 
@@ -171,9 +169,12 @@ static bool make_material(registry *g, const registry_dek_request *r, plan *d, c
       *text = csfle__view(b64, n);
     }
   }
-  if (ok && !d->import) {
+  if (ok && (!d->import || d->old)) {
     ok = decode(&d->arena, *text, r->subject, &bytes, p) && registry_kms_unwrap(g, &d->key, r->subject, bytes, material, p);
   }
+  if (ok && clear.len && material->len && !csfle__secret_equal(csfle__secret_view(&clear), csfle__secret_view(material)))
+    ok = registry_refuse(p, 500, 50070, "Could not generate encrypted dek for %.*s: the KMS gave another key back than it was given", CSFLE__FMT(r->subject));
+  if (d->import) csfle__secret_wipe(material);
   csfle__secret_wipe(&raw);
   csfle__secret_wipe(&clear);
   csfle__secret_wipe(&wrapped);
@@ -193,7 +194,7 @@ static bool store(registry *g, const registry_dek_request *r, csfle__bytes text,
   return true;
 }
 
-bool registry_dek_create(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p)
+bool registry_dek_create(registry *g, const registry_dek_request *r, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p)
 {
   for (int attempt = 0; attempt < 4; attempt++) {
     csfle__secret material = CSFLE__SECRET_INIT;
@@ -205,7 +206,9 @@ bool registry_dek_create(registry *g, const registry_dek_request *r, csfle_buf *
     bool ok = decide(g, r, &before, p);
     if (ok && before.shared) {
       *position = registry_end(g); /* never a lock across a call of the KMS */
-      ok = make_material(g, r, &before, &text, &material, p);
+      ok = before.import || may_tell(g, who, p);
+      if (ok && !who->may_block) p->status = REGISTRY_NEEDS_KMS, ok = false;
+      ok = ok && make_material(g, r, &before, &text, &material, p);
       if (ok) {
         registry_begin(g, true);
         ok = decide(g, r, &now, p);
@@ -227,39 +230,25 @@ bool registry_dek_create(registry *g, const registry_dek_request *r, csfle_buf *
 
 /* ---- read ------------------------------------------------------------------------------------------------------- */
 
-bool registry_dek_read(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p)
+bool registry_dek_read(registry *g, const registry_dek_request *r, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p)
 {
-  csfle__arena     arena = CSFLE__ARENA_INIT;
-  csfle__secret    material = CSFLE__SECRET_INIT;
-  registry_kms_key key = { 0 };
-  csfle__dek       copy = { 0 };
-  bool             shared = false, ok = false;
+  csfle__secret material = CSFLE__SECRET_INIT;
 
   registry_begin(g, false);
+  *position = registry_log_position(g->log);
   registry_kek *k = registry_kek_get(g, r->kek, r->deleted, p);
   csfle__dek   *d = !k ? NULL : r->version == -1 ? registry_dek_latest(k, r->subject, r->algorithm, r->deleted)
                                                  : registry_kek_dek(k, r->subject, r->algorithm, r->version);
-  if (k && (!d || (d->deleted && !r->deleted))) missing(p, r->subject);
-  else if (k) {
-    ok = true;
-    shared = k->kek->shared;
-    if (!shared) {
-      registry_put_dek(out, d, CSFLE__NONE);
-    } else {
-      copy = (csfle__dek){ .kek_name = copied(&arena, d->kek_name), .subject = copied(&arena, d->subject),
-                           .encrypted_key_material = copied(&arena, d->encrypted_key_material),
-                           .algorithm = d->algorithm, .version = d->version, .deleted = d->deleted, .ts = d->ts };
-      key = copied_key(&arena, k->kek);
-    }
+  bool          ok = k != NULL;
+  if (ok && (!d || (d->deleted && !r->deleted))) ok = missing(p, r->subject);
+  if (ok && k->kek->shared) {
+    registry_unwrapped u = may_tell(g, who, p) ? registry_unwrap(g, k->kek, d, who, &material, p) : REGISTRY_UNWRAP_FAILED;
+    if (u == REGISTRY_UNWRAP_PARKED) p->status = REGISTRY_WAITS; /* p is not the request's */
+    ok = u == REGISTRY_UNWRAPPED;
   }
-  *position = registry_end(g);
-  if (ok && shared) {
-    csfle__bytes bytes;
-    ok = decode(&arena, copy.encrypted_key_material, copy.subject, &bytes, p) && registry_kms_unwrap(g, &key, copy.subject, bytes, &material, p);
-    if (ok) registry_put_dek(out, &copy, csfle__secret_view(&material));
-  }
+  if (ok) registry_put_dek(out, d, csfle__secret_view(&material));
+  registry_end(g);
   csfle__secret_wipe(&material);
-  csfle__arena_free(&arena);
   return ok;
 }
 
@@ -277,7 +266,7 @@ static bool try_key(registry *g, const registry_kms_key *key, registry_problem *
   return ok;
 }
 
-bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t *position, registry_problem *p)
+bool registry_kek_test(registry *g, csfle__bytes name, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p)
 {
   csfle__arena     arena = CSFLE__ARENA_INIT;
   registry_kms_key key = { 0 };
@@ -287,16 +276,17 @@ bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t 
   bool          ok = k != NULL;
   if (ok && !k->kek->shared) ok = registry_refuse(p, 422, 42271, "Invalid or missing value for field 'shared' of key");
   if (ok) {
-    key = copied_key(&arena, k->kek);
-    registry_put_kek(out, k->kek);
+    key = registry_kms_key_copied(&arena, k->kek);
+    if (who->may_block) registry_put_kek(out, k->kek);
   }
   *position = registry_end(g);
+  if (ok && !who->may_block) p->status = REGISTRY_NEEDS_KMS, ok = false;
   ok = ok && try_key(g, &key, p);
   csfle__arena_free(&arena);
   return ok;
 }
 
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const char *doing, registry_problem *p)
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_caller *who, const char *doing, registry_problem *p)
 {
   registry_problem why;
   csfle__arena     arena = CSFLE__ARENA_INIT;
@@ -307,12 +297,17 @@ bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const
     registry_begin(g, false);
     registry_kek *k = registry_kek_get(g, r->name, false, p);
     if (k) {
-      key = copied_key(&arena, k->kek);
+      key = registry_kms_key_copied(&arena, k->kek);
       if (r->has_props) key.props = r->props;
       if (!r->has_shared) shared = k->kek->shared;
     }
     registry_end(g);
     if (!k) return false;
+  }
+  if (shared && !who->may_block) {
+    csfle__arena_free(&arena);
+    p->status = REGISTRY_NEEDS_KMS;
+    return false;
   }
   bool ok = !shared || try_key(g, &key, &why) || registry_refuse(p, 500, 500, "Error while %s key: %.3000s", doing, why.text);
   csfle__arena_free(&arena);

@@ -15,15 +15,20 @@ void registry_put_kek(csfle_buf *b, const csfle__kek *k)
   put(b, k->deleted ? ",\"deleted\":true}" : "}");
 }
 
+void registry_put_kek_key(csfle_buf *b, csfle__bytes name)
+{
+  put(b, "{\"tenant\":\"default\",\"name\":");
+  must_ok(csfle__json_put_string(b, name, true, NULL));
+  put(b, ",\"type\":\"KEK\"}");
+}
+
 /* key and value of a KEK record [DEK 5.3, 5.4] */
 static void add_kek(registry_change *change, const csfle__kek *k)
 {
   csfle_buf key, value;
   csfle_buf_init(&key, 0, 0);
   csfle_buf_init(&value, 0, CSFLE_BUF_WIPE);
-  put(&key, "{\"tenant\":\"default\",\"name\":");
-  must_ok(csfle__json_put_string(&key, k->name, true, NULL));
-  put(&key, ",\"type\":\"KEK\"}");
+  registry_put_kek_key(&key, k->name);
   put(&value, "{\"name\":"), put_json(&value, k->name);
   put(&value, ",\"kmsType\":"), put_json(&value, k->kms_type);
   put(&value, ",\"kmsKeyId\":"), put_json(&value, k->kms_key_id);
@@ -141,9 +146,7 @@ bool registry_kek_delete(registry *g, csfle__bytes name, bool permanent, registr
   if (permanent) {
     csfle_buf key;
     csfle_buf_init(&key, 0, 0);
-    put(&key, "{\"tenant\":\"default\",\"name\":");
-    must_ok(csfle__json_put_string(&key, name, true, NULL));
-    put(&key, ",\"type\":\"KEK\"}");
+    registry_put_kek_key(&key, name);
     registry_change_add(&change, REGISTRY_KEYS, csfle__buf_view(&key), CSFLE__NONE);
     csfle_buf_free(&key);
   } else if (!k->kek->deleted) {

@@ -58,7 +58,7 @@ static void apply_kek(registry_state *s, const registry_record *r, csfle__bytes 
   s->kek_count += (size_t)(made != NULL) - (size_t)(k->kek != NULL);
   csfle__kek_free(k->kek);
   k->kek = made;
-  if (made) made->ts = r->ts, made->name = k->name; /* the key names it, whatever the value says */
+  if (made) made->ts = r->ts, made->offset = r->offset, made->name = k->name; /* the key names it, whatever the value says */
   drop_if_empty(s, k);
 }
 
@@ -85,7 +85,7 @@ static void apply_dek(registry_state *s, const registry_record *r, csfle__bytes 
     made->kek_name = k->name;
     made->algorithm = a;
     made->version = (int32_t)version;
-    made->ts = r->ts;
+    made->ts = r->ts, made->offset = r->offset;
     csfle__secret_wipe(&made->key_material); /* never stored; not believed either */
   }
   if (old && made) {

@@ -52,6 +52,15 @@ static const char *own_prop(void *opaque, const char *name)
   return v && *v ? v : NULL;
 }
 
+registry_kms_key registry_kms_key_copied(csfle__arena *a, const csfle__kek *kek)
+{
+  registry_kms_key key = { registry_copied(a, kek->kms_type), registry_copied(a, kek->kms_key_id), { NULL, kek->kms_props.count } };
+  key.props.at = (csfle__pair *)must(csfle__arena_alloc(a, (key.props.count + 1) * sizeof(csfle__pair)));
+  for (size_t i = 0; i < key.props.count; i++)
+    key.props.at[i] = (csfle__pair){ registry_copied(a, kek->kms_props.at[i].name), registry_copied(a, kek->kms_props.at[i].value) };
+  return key;
+}
+
 static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes key_id, bool unwrap, csfle__bytes in,
                          csfle__secret *out, csfle_error *err)
 {
@@ -64,7 +73,9 @@ static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes ke
   if (rc != CSFLE_OK) return rc;
   csfle__kms_call_init(&call, unwrap, in);
   rc = csfle__kms_run(kms, &call, g->transport, g->clock, err);
+  atomic_fetch_add(&g->counters.kms_calls, 1);
   if (rc == CSFLE_OK) csfle__secret_move(out, &call.out);
+  else atomic_fetch_add(&g->counters.kms_failures, 1);
   csfle__kms_call_free(&call);
   csfle__kms_give(&g->kms, kms, rc);
   return rc;

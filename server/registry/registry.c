@@ -1,5 +1,5 @@
 /* Opening, the lock, committing a command's records, scopes. See registry.h. */
-#include "server/registry/registry.h"
+#include "server/registry/unwrap.h"
 
 #include "server/log/must.h"
 
@@ -27,6 +27,7 @@ static bool on_lost(void *opaque)
   csfle_error  err = CSFLE_ERROR_INIT;
 
   pthread_rwlock_wrlock(&g->lock);
+  registry_unwraps_forget_all(g->unwraps); /* offsets are given out again */
   registry_state_free(g->state);
   g->state = registry_state_new(g->out);
   replaying    p = { g->state, 0 };
@@ -73,6 +74,8 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
   *g = (registry){ .log = log, .options = *options, .clock = clock, .out = lines, .transport = transport };
   csfle__kms_pool_init(&g->kms, NULL);
   g->state = registry_state_new(lines);
+  registry_unwraps_options unwraps = { options->unwrapped_keep_ms, options->unwrapping_max, options->blocking };
+  g->unwraps = registry_unwraps_new(g, &unwraps);
   pthread_rwlockattr_init(&attr);
   pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
   pthread_rwlock_init(&g->lock, &attr);
@@ -93,6 +96,7 @@ void registry_close(registry *g)
 {
   if (!g) return;
   registry_log_close(g->log);
+  registry_unwraps_free(g->unwraps);
   registry_state_free(g->state);
   pthread_rwlock_destroy(&g->lock);
   csfle__kms_pool_free(&g->kms);
@@ -148,7 +152,10 @@ bool registry_change_commit(registry *g, registry_change *c, registry_problem *p
 
   if (c->count && registry_log_append(g->log, c->records, c->count, &err) != CSFLE_OK)
     ok = registry_refuse(p, 500, 50001, "%s", err.msg);
-  for (size_t i = 0; ok && i < c->count; i++) registry_state_apply(g->state, &c->records[i]);
+  for (size_t i = 0; ok && i < c->count; i++) {
+    if (c->records[i].topic == REGISTRY_KEYS) registry_unwraps_forget(g->unwraps, c->records[i].key);
+    registry_state_apply(g->state, &c->records[i]);
+  }
   csfle__free(c->records);
   csfle__arena_free(&c->arena);
   *c = (registry_change){ 0 };

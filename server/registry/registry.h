@@ -8,6 +8,7 @@
 #include "server/registry/state.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/fetch/fetch.h"
 #include "core/kms/pool.h"
@@ -25,7 +26,22 @@ typedef struct registry_options {
   const char     *group_id; /**< schema.registry.group.id */
   const char     *kms_hosts; /**< csfle.allow.kms.hosts, "": the vendors' own; borrowed */
   const char     *kms_keys;  /**< csfle.allow.kms.keys, "": all; borrowed */
+  bool            keys_over_plain; /**< csfle.key.material.over=plain */
+  int64_t         unwrapped_keep_ms; /**< csfle.shared.dek.cache.ms */
+  size_t          unwrapping_max; /**< csfle.kms.waiting.max */
+  struct registry_executor { /**< where calls of a KMS are made; run false: there is no room */
+    bool (*run)(void *opaque, void (*fn)(void *arg), void *arg);
+    void *opaque;
+  } blocking;
+  const char     *policy; /**< csfle.policy.*, NULL: none; borrowed */
 } registry_options;
+typedef struct registry_executor registry_executor;
+typedef struct registry_unwraps registry_unwraps;
+
+/** What was done since the start. */
+typedef struct registry_counters {
+  _Atomic uint64_t kms_calls, kms_failures, limit_refusals;
+} registry_counters;
 
 typedef struct registry {
   registry_state  *state;
@@ -36,6 +52,8 @@ typedef struct registry {
   const csfle__clock    *clock;
   const csfle_transport *transport; /**< for KMS calls of shared KEKs */
   csfle__kms_pool        kms;       /**< open drivers */
+  registry_unwraps      *unwraps;
+  registry_counters      counters;
 } registry;
 
 /** Replays @p log into a new state, compacts it and starts its committer. The log is the registry's from now on. */
@@ -54,6 +72,21 @@ typedef struct registry_problem {
 } registry_problem;
 /** Fills @p p; false, so that it can be returned. */
 bool registry_refuse(registry_problem *p, int status, int code, const char *fmt, ...) CSFLE__PRINTF(4, 5);
+
+/** Who asks, where a command may need a KMS. */
+typedef struct registry_caller {
+  bool   may_block;    /**< on a thread for calls of a KMS */
+  bool   confidential; /**< what is answered cannot be seen on a network */
+  void  *waiter;
+  void (*park)(void *waiter); /**< the answer will take a while */
+  void (*wake)(void *waiter); /**< the same command can be given again, from any thread */
+  void **waited; /**< NULL at first; kept for the caller between the two */
+} registry_caller;
+/** Instead of the HTTP status in a registry_problem. */
+enum {
+  REGISTRY_WAITS = 1,  /**< parked; nothing of the request may be touched */
+  REGISTRY_NEEDS_KMS = 2 /**< to be given again with may_block; nothing was done */
+};
 
 /** Records of one command, made durable together. Zero state: registry_change_init. */
 typedef struct registry_change {
@@ -214,14 +247,14 @@ typedef struct registry_dek_request {
   bool             deleted, rewrap;
 } registry_dek_request;
 /** Create or rewrap, KMS calls included: takes and gives back the lock itself, never holds it across a call. [DEK 4.5]
-    The stored DEK is appended as JSON to @p out; *position is what it waits for. */
-bool registry_dek_create(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p);
-/** Read with keyMaterial when the KEK is shared; takes the lock itself. @p version -1: latest. [DEK 3.9, 3.11] */
-bool registry_dek_read(registry *g, const registry_dek_request *r, csfle_buf *out, uint64_t *position, registry_problem *p);
-/** Wraps a fresh key with the KEK; takes the lock itself. The KEK as JSON to @p out. [DEK 3.7] */
-bool registry_kek_test(registry *g, csfle__bytes name, csfle_buf *out, uint64_t *position, registry_problem *p);
-/** The same for a KEK as a request would make it. @p doing: "creating", "updating". */
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, const char *doing, registry_problem *p);
+    The stored DEK is appended as JSON to @p out; *position is what it waits for. NEEDS_KMS. */
+bool registry_dek_create(registry *g, const registry_dek_request *r, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p);
+/** Read with keyMaterial when the KEK is shared; takes the lock itself. @p version -1: latest. [DEK 3.9, 3.11] WAITS. */
+bool registry_dek_read(registry *g, const registry_dek_request *r, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p);
+/** Wraps a fresh key with the KEK; takes the lock itself. The KEK as JSON to @p out. [DEK 3.7] NEEDS_KMS. */
+bool registry_kek_test(registry *g, csfle__bytes name, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p);
+/** The same for a KEK as a request would make it. @p doing: "creating", "updating". NEEDS_KMS. */
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_caller *who, const char *doing, registry_problem *p);
 /** All versions of (subject, algorithm) with version 0, the latest with -1, else the one. */
 bool registry_dek_delete(registry *g, const registry_dek_request *r, bool permanent, registry_problem *p);
 bool registry_dek_undelete(registry *g, const registry_dek_request *r, registry_problem *p);
@@ -229,12 +262,18 @@ void registry_put_kek(csfle_buf *b, const csfle__kek *k);
 /** @p material: decoded key material to tell, or empty. */
 void registry_put_dek(csfle_buf *b, const csfle__dek *d, csfle__bytes material);
 csfle__dek *registry_dek_latest(const registry_kek *k, csfle__bytes subject, csfle__algorithm a, bool deleted);
+/** Keys of their records, exact to the byte. [DEK 5.3] */
+void registry_put_kek_key(csfle_buf *b, csfle__bytes name);
+void registry_put_dek_key(csfle_buf *b, const csfle__dek *d);
+/** A copy; ptr NULL stays. */
+csfle__bytes registry_copied(csfle__arena *a, csfle__bytes v);
 
 /* between keys and kms: wraps or unwraps under a KEK's properties; 50070 or 40370 with the text of 2.3 on failure */
 typedef struct registry_kms_key {
   csfle__bytes type, key_id;
   csfle__pairs props;
 } registry_kms_key;
+registry_kms_key registry_kms_key_copied(csfle__arena *a, const csfle__kek *kek);
 /** Whether a KEK's kmsProps may set @p name: what chooses an identity needs credentials of the KEK's own beside it. [AB-7] */
 bool registry_kms_prop_allowed(const csfle__pairs *props, const char *name);
 bool registry_kms_wrap(registry *g, const registry_kms_key *k, csfle__bytes subject, csfle__bytes material,

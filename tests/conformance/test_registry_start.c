@@ -25,9 +25,12 @@ TEST(what_cannot_be_done_is_refused_at_start)
 {
   static const struct { const char *arguments, *says; } cases[] = {
     { "--dev -X listeners=http://0.0.0.0:0", "csfle.anonymous=read or csfle.anonymous=write" },
-    { "--dev -X listeners=https://127.0.0.1:0", "TLS (https) is not supported yet" },
+    { "--dev -X listeners=https://127.0.0.1:0", "an https listener needs a certificate and its key" },
+    { "--dev -X listeners=https://127.0.0.1:0 -X ssl.keystore.type=PKCS12 -X ssl.keystore.location=x", "openssl pkcs12 -in" },
+    { "--dev -X listeners=http://127.0.0.1:0,http://0.0.0.0:0", "csfle.anonymous=read or csfle.anonymous=write" },
+    { "--dev -X csfle.key.material.over=all", "expected tls or plain" },
     { "--dev -X authentication.method=BASIC", "authentication is not supported yet" },
-    { "--dev -X ssl.keystore.location=x", "TLS is not supported yet" },
+    { "--dev -X ssl.truststore.location=x", "client certificates are not supported yet" },
     { "--dev -X kafkastore.bootstrap.servers=k:9092", "a store on Kafka is not supported yet" },
     { "--dev -X no.such=1", "unknown property" },
     { "--dev -X csfle.store=kafka", "expected memory or embedded" },

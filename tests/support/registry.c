@@ -48,11 +48,14 @@ static void wait_for_port(csfle_test_registry *r)
     if (got <= 0) break;
     len += (size_t)got;
     text[len] = 0;
-    char *at = strstr(text, "listening on http://");
-    if (at && strchr(at, '\n') && sscanf(at, "listening on http://%*[^:]:%d", &r->port) == 1) {
+    char *store = strstr(text, "store "), *plain = strstr(text, "listening on http://"), *tls = strstr(text, "listening on https://");
+    if (!store || !strchr(store, '\n')) continue;
+    if (tls) sscanf(tls, "listening on https://%*[^:]:%d", &r->tls_port);
+    if (plain && sscanf(plain, "listening on http://%*[^:]:%d", &r->port) == 1) {
       snprintf(r->url, sizeof r->url, "http://127.0.0.1:%d", r->port);
       return;
     }
+    break;
   }
   text[len] = 0;
   char  say[2048] = "";

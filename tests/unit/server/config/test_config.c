@@ -42,7 +42,10 @@ TEST(what_the_server_does_not_do_is_refused_by_name)
 {
   static const struct { const char *line, *says; } cases[] = {
     { "authentication.method=BASIC", "authentication is not supported yet" },
-    { "ssl.keystore.location=/x.p12", "TLS is not supported yet" },
+    { "ssl.client.auth=required", "client certificates are not supported yet" },
+    { "ssl.truststore.location=/x.p12", "client certificates are not supported yet" },
+    { "ssl.keystore.password=x", "the password of its key is ssl.key.password" },
+    { "ssl.cipher.suites=x", "this setting of TLS is not supported" },
     { "kafkastore.bootstrap.servers=PLAINTEXT://k:9092", "a store on Kafka is not supported yet" },
     { "metadata.encoder.secret=s", "encrypting sensitive metadata is not supported yet" },
     { "no.such.property=1", "unknown property \"no.such.property\"" },
@@ -61,7 +64,7 @@ TEST(an_error_names_file_and_line)
 {
   registry_properties *p = registry_properties_new();
   csfle_error          e = CSFLE_ERROR_INIT;
-  assert_int_equal(load(p, "kafkastore.topic=a\n\nssl.keystore.location=x\n", &e), CSFLE_E_CONFIG);
+  assert_int_equal(load(p, "kafkastore.topic=a\n\nssl.cipher.suites=x\n", &e), CSFLE_E_CONFIG);
   assert_non_null(strstr(e.where, ":3"));
   registry_properties_free(p);
 }
@@ -84,17 +87,90 @@ TEST(numbers_and_booleans_are_checked)
   registry_properties_free(p);
 }
 
-TEST(listeners_are_one_plain_address)
+TEST(listeners_are_plain_or_tls_addresses)
 {
-  registry_listener l;
+  registry_listener l[2];
   csfle_error       e = CSFLE_ERROR_INIT;
-  assert_ok(registry_listener_parse(&l, "http://localhost:0", err));
-  assert_true(l.loopback && l.port == 0 && strcmp(l.host, "127.0.0.1") == 0);
-  assert_ok(registry_listener_parse(&l, " http://0.0.0.0:8081 ", err));
-  assert_false(l.loopback);
-  assert_ok(registry_listener_parse(&l, "http://[::1]:8081", err));
-  assert_true(l.loopback && strcmp(l.host, "::1") == 0);
-  static const char *const bad[] = { "https://127.0.0.1:8081", "http://a:1,http://b:2", "http://127.0.0.1", "http://host.example:80", "http://127.0.0.1:70000", "", "ftp://x:1" };
+  int               n;
+  assert_ok(registry_listeners_parse(l, 2, &n, "http://localhost:0", err));
+  assert_true(n == 1 && l[0].loopback && !l[0].tls && l[0].port == 0 && strcmp(l[0].host, "127.0.0.1") == 0);
+  assert_ok(registry_listeners_parse(l, 2, &n, " http://0.0.0.0:8081 , https://[::1]:8082", err));
+  assert_true(n == 2 && !l[0].loopback && !l[0].tls && l[1].loopback && l[1].tls && l[1].port == 8082 && strcmp(l[1].host, "::1") == 0);
+  static const char *const bad[] = { "http://a:1,http://b:2", "http://127.0.0.1", "http://host.example:80", "http://127.0.0.1:70000", "", "ftp://x:1", "http://127.0.0.1:1,",
+                                     ",http://127.0.0.1:1", "http://127.0.0.1:1,http://127.0.0.1:2,http://127.0.0.1:3", "https://" };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-    if (registry_listener_parse(&l, bad[i], &e) == CSFLE_OK) fail_msg("\"%s\" was taken", bad[i]);
+    if (registry_listeners_parse(l, 2, &n, bad[i], &e) == CSFLE_OK) fail_msg("\"%s\" was taken", bad[i]);
+}
+
+/* PEM texts are taken as they are; everything else says what to do */
+TEST(tls_is_set_up_from_pem)
+{
+  static const struct { const char *lines, *says; } cases[] = {
+    { "", "an https listener needs a certificate and its key" },
+    { "ssl.keystore.type=JKS\nssl.keystore.location=/dev/null\n", "ssl.keystore.type is \"JKS\", only PEM is read; keytool -importkeystore" },
+    { "ssl.keystore.location=/dev/null\n", "/dev/null is no PEM file; for JKS or PKCS12: keytool" },
+    { "ssl.keystore.location=/no/such\n", "cannot read /no/such" },
+    { "ssl.keystore.location=/dev/null\nssl.keystore.key=x\n", "which of them counts" },
+    { "ssl.keystore.certificate.chain=x\nssl.keystore.key=y\n", "ssl.keystore.certificate.chain holds no certificate" },
+    { "ssl.keystore.certificate.chain=-----BEGIN CERTIFICATE-----\nssl.keystore.key=y\n", "ssl.keystore.key holds no private key" },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    registry_properties *p = registry_properties_new();
+    registry_tls         tls = { 0 };
+    csfle_error          e = CSFLE_ERROR_INIT;
+    assert_ok(load(p, cases[i].lines, err));
+    assert_int_equal(registry_tls_load(&tls, p, &e), CSFLE_E_CONFIG);
+    if (!strstr(e.msg, cases[i].says)) fail_msg("%s: %s", cases[i].lines, e.msg);
+    registry_tls_free(&tls);
+    registry_properties_free(p);
+  }
+}
+
+static csfle_status pem_texts(void)
+{
+  registry_properties *p = registry_properties_new();
+  registry_tls         tls = { 0 };
+  csfle_error          e = CSFLE_ERROR_INIT;
+  csfle_status         rc = p ? CSFLE_OK : CSFLE_E_NOMEM;
+  if (rc == CSFLE_OK) rc = registry_properties_set_line(p, "ssl.keystore.certificate.chain=-----BEGIN CERTIFICATE-----\nAA==", &e);
+  if (rc == CSFLE_OK) rc = registry_properties_set_line(p, "ssl.keystore.key=-----BEGIN PRIVATE KEY-----\nAA==", &e);
+  if (rc == CSFLE_OK) rc = registry_tls_load(&tls, p, &e);
+  if (rc == CSFLE_OK) assert_string_equal((const char *)tls.key.ptr, "-----BEGIN PRIVATE KEY-----\nAA==");
+  registry_tls_free(&tls);
+  registry_properties_free(p);
+  return rc;
+}
+
+TEST(pem_texts_survive_every_failed_allocation)
+{
+  TORTURE(pem_texts());
+}
+
+static const char *policy(const char *lines, csfle_buf *out, csfle_error *e)
+{
+  registry_properties *p = registry_properties_new();
+  csfle__buf_clear(out);
+  assert_ok(load(p, lines, err));
+  csfle_status rc = registry_policy_text(p, out, e);
+  registry_properties_free(p);
+  return rc == CSFLE_OK ? csfle__buf_cstr(out) : NULL;
+}
+
+/* [DEK 3.18] */
+TEST(a_policy_is_a_text_or_made_for_a_principal)
+{
+  csfle_error e = CSFLE_ERROR_INIT;
+  csfle_buf   out;
+  csfle_buf_init(&out, 0, 0);
+  assert_string_equal(policy("csfle.policy.text=az ad app federated-credential create --issuer \"x\"\n", &out, &e), "az ad app federated-credential create --issuer \"x\"");
+  assert_string_equal(policy("csfle.policy.aws.principal=arn:aws:iam::111122223333:role/registry\nschema.registry.group.id=lsrc-1\n", &out, &e),
+                      "{\"Sid\":\"Allow the schema registry to use the key\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::111122223333:role/registry\"},"
+                      "\"Action\":[\"kms:Encrypt\",\"kms:Decrypt\"],\"Resource\":\"*\",\"Condition\":{\"StringEquals\":{\"aws:PrincipalTag/TenantID\":\"lsrc-1\"}}}");
+  assert_null(strstr(policy("csfle.policy.aws.principal=arn:aws:iam::1:role/r\ncsfle.policy.aws.tenant.id=none\n", &out, &e), "Condition"));
+  assert_null(policy("csfle.policy.aws.principal=somebody\n", &out, &e));
+  assert_non_null(strstr(e.msg, "which is no ARN"));
+  assert_null(policy("csfle.policy.aws.principal=arn:aws:iam::1:role/r\ncsfle.policy.text=x\n", &out, &e));
+  csfle__buf_clear(&out);
+  assert_string_equal(policy("", &out, &e), "");
+  csfle_buf_free(&out);
 }

@@ -60,10 +60,11 @@ static inline bool rig_dek(registry *g, const char *kek, const char *subject, in
 {
   registry_dek_request r = { .kek = csfle__str(kek), .subject = csfle__str(subject), .material = CSFLE__LIT("d3JhcHBlZA=="), .algorithm = CSFLE__AES256_GCM, .version = version };
   registry_problem     p;
+  registry_caller      who = { .may_block = true, .confidential = true };
   uint64_t             position;
   csfle_buf            out;
   csfle_buf_init(&out, 0, 0);
-  bool ok = registry_dek_create(g, &r, &out, &position, &p);
+  bool ok = registry_dek_create(g, &r, &who, &out, &position, &p);
   csfle_buf_free(&out);
   return ok;
 }
