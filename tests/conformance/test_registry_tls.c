@@ -157,7 +157,7 @@ TEST(certificates_are_made)
 static int tls_get(const char *host, const char *path, const char *trust, csfle_buf *body)
 {
   csfle__curl         *curl = NULL;
-  csfle__curl_options  o = { .connect_timeout_ms = 10000, .timeout_ms = 60000, .max_reply_bytes = 1 << 20, .ca_file = trust };
+  csfle__curl_options  o = { .connect_timeout_ms = 10000, .timeout_ms = 60000, .max_reply_bytes = 1 << 20, .tls = { .ca_file = trust } };
   csfle__io            io;
   assert_ok(csfle__curl_new(&curl, &o, err));
   csfle__io_init(&io);
