@@ -24,6 +24,7 @@ static void destroy_key(csfle__shared *s)
 void csfle__key_fetch_init(csfle__key_fetch *f, csfle__ring *r, const csfle__key_want *w)
 {
   memset(f, 0, sizeof *f);
+  f->started_mono_ms = csfle__mono_ms(&r->rc->world), f->epoch = r->epoch;
   f->ring = r, f->want = w, f->context = csfle__subject_parse(w->subject).context;
   csfle__rc_call_init(&f->call, "GET");
   csfle_buf_init(&f->name, 0, 0);
@@ -94,10 +95,15 @@ static csfle_status check_policy(const csfle__key_fetch *f, csfle_error *err)
 
 /* ---- caches */
 
-static int64_t expires_ms(const csfle__ring *r)
+static int64_t lifetime_ms(const csfle__ring *r)
 {
-  int64_t age = r->o.expiry_ms >= 0 && r->o.expiry_ms < r->o.max_age_ms ? r->o.expiry_ms : r->o.max_age_ms;
-  return csfle__mono_ms(&r->rc->world) + age;
+  return r->o.expiry_ms >= 0 && r->o.expiry_ms < r->o.max_age_ms ? r->o.expiry_ms : r->o.max_age_ms;
+}
+
+/* Not what was asked for before keys were forgotten. */
+static void keep(csfle__key_fetch *f, csfle__cache *c, csfle__shared *s, int64_t expires_ms)
+{
+  if (f->epoch == f->ring->epoch) csfle__cache_put(c, csfle__buf_view(&f->name), s, expires_ms);
 }
 
 static csfle_status kek_name(csfle__key_fetch *f, csfle_error *err)
@@ -121,9 +127,10 @@ static csfle_status take_kek(csfle__key_fetch *f, csfle_error *err)
     return csfle__nomem(err);
   }
   csfle__shared_init(&s->shared, destroy_kek);
-  s->kek = kek, f->kek = s;
+  s->kek = kek, f->kek = s, s->fetched_mono_ms = f->started_mono_ms;
   rc = kek_name(f, err);
-  if (rc == CSFLE_OK) csfle__cache_put(&f->ring->keks, csfle__buf_view(&f->name), &s->shared, expires_ms(f->ring));
+  /* half a lifetime: DEKs that are fetched under it live as long from its time on, not from theirs */
+  if (rc == CSFLE_OK) keep(f, &f->ring->keks, &s->shared, f->started_mono_ms + lifetime_ms(f->ring) / 2);
   return rc;
 }
 
@@ -307,8 +314,9 @@ static csfle_status finish(csfle__key_fetch *f, csfle__bytes material, csfle_err
   if (w->subject.len) memcpy(names + p->kek_name.len, w->subject.ptr, w->subject.len);
   k->kek_name = csfle__view(names, p->kek_name.len), k->subject = csfle__view(names + p->kek_name.len, w->subject.len);
   k->algorithm = p->algorithm, k->version = f->dek->version, k->ts_ms = f->dek->ts;
-  k->fetched_mono_ms = csfle__mono_ms(&f->ring->rc->world);
+  k->fetched_mono_ms = f->kek->fetched_mono_ms < f->started_mono_ms ? f->kek->fetched_mono_ms : f->started_mono_ms;
   k->track = csfle__ring_track(f->ring, p->kek_name, w->subject, p->algorithm, k->version);
+  k->order = ++f->ring->fetches;
   k->kek = f->kek;
   csfle__retain(&f->kek->shared);
   csfle_status rc = k->track ? csfle__dek_decode(p->algorithm, material, &k->raw, err) : csfle__nomem(err);
@@ -322,10 +330,10 @@ static csfle_status finish(csfle__key_fetch *f, csfle__bytes material, csfle_err
     return rc;
   }
   if (f->created) {
-    k->track->created_mono_ms = k->fetched_mono_ms;
+    k->track->created_mono_ms = csfle__mono_ms(&f->ring->rc->world);
     k->track->skew_ms = csfle__wall_ms(&f->ring->rc->world) - k->ts_ms;
   }
-  csfle__cache_put(&f->ring->deks, csfle__buf_view(&f->name), &k->shared, expires_ms(f->ring));
+  keep(f, &f->ring->deks, &k->shared, k->fetched_mono_ms + lifetime_ms(f->ring));
   f->key = k;
   return CSFLE_OK;
 }

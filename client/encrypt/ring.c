@@ -48,10 +48,17 @@ static bool of_kek(void *opaque, csfle__shared *s)
   return !kek || csfle__eq_str(((csfle__key *)s)->kek_name, kek);
 }
 
+static bool named(void *opaque, csfle__shared *s)
+{
+  const char *kek = opaque;
+  return !kek || csfle__eq_str(((csfle__shared_kek *)s)->kek->name, kek);
+}
+
 void csfle__ring_forget(csfle__ring *r, const char *kek)
 {
   r->epoch++;
   csfle__cache_drop_if(&r->deks, of_kek, (void *)kek);
+  csfle__cache_drop_if(&r->keks, named, (void *)kek);
   csfle__kms_pool_forget(&r->kms);
 }
 
@@ -140,10 +147,16 @@ csfle_status csfle__kek_matches(const csfle__encrypt_params *p, const csfle__kek
   return CSFLE_OK;
 }
 
-csfle__key *csfle__ring_peek(csfle__ring *r, const csfle__key_want *w, csfle_buf *scratch)
+/* The key from the cache, retained, if it will do. */
+static csfle__key *peek(csfle__ring *r, const csfle__key_want *w, csfle__bytes name)
 {
-  if (csfle__ring_name(scratch, w, csfle__want_version(w), !w->write, NULL) != CSFLE_OK) return NULL;
-  return (csfle__key *)csfle__cache_get(&r->deks, csfle__buf_view(scratch), csfle__mono_ms(&r->rc->world));
+  int64_t     now = csfle__mono_ms(&r->rc->world), days = w->write ? w->params->expiry_days : 0;
+  csfle__key *k = w->fresh && !w->held ? NULL : (csfle__key *)csfle__cache_get(&r->deks, name, now);
+  if (k && ((w->fresh && k->order <= w->held->order) || (days && csfle__ring_due(r, k->track, k->ts_ms, days)))) {
+    csfle__release(&k->shared);
+    k = NULL;
+  }
+  return k;
 }
 
 static csfle__io  *fetch_io(void *self) { return ((csfle__key_fetch *)self)->io; }
@@ -180,15 +193,15 @@ csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__ke
   csfle__flight  flight;
   csfle__shared *found = NULL;
   csfle_status   rc;
+  csfle__key    *cached;
   csfle_buf_init(&name, 0, 0), csfle_buf_init(&failure, 0, 0);
-  csfle__key *cached = w->fresh ? NULL : csfle__ring_peek(r, w, &name);
-  if (cached && (!w->write || w->params->expiry_days == 0 || !csfle__ring_due(r, cached->track, cached->ts_ms, w->params->expiry_days))) {
-    csfle_buf_free(&name), csfle_buf_free(&failure);
-    return answer(r, w, cached, out, err);
-  }
-  if (cached) csfle__release(&cached->shared);
   rc = csfle__ring_name(&name, w, csfle__want_version(w), !w->write, err);
   if (rc != CSFLE_OK) goto out;
+  cached = peek(r, w, csfle__buf_view(&name));
+  if (cached) {
+    rc = answer(r, w, cached, out, err);
+    goto out;
+  }
   rc = failure_name(&failure, csfle__buf_view(&name), w, err);
   if (rc != CSFLE_OK) goto out;
 again:
@@ -197,10 +210,15 @@ again:
     goto out;
   }
   if (csfle__flight_begin(&r->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
-    csfle__key_fetch *f = csfle__alloc(sizeof *f);
     csfle_error       local = CSFLE_ERROR_INIT;
     bool              kept = false;
-    if (f) {
+    csfle__key_fetch *f = NULL;
+#ifndef CSFLE_BREAK_SECOND_LOOK
+    cached = peek(r, w, csfle__buf_view(&name)); /* another's flight may have ended between our look and our lead */
+#endif
+    if (cached) {
+      found = &cached->shared, rc = CSFLE_OK;
+    } else if ((f = csfle__alloc(sizeof *f))) {
       csfle__key_fetch_init(f, r, w);
       rc = csfle__drive(&r->rc->world, (csfle__machine){ fetch_step, fetch_io, f }, &local);
       if (rc == CSFLE_OK) found = &f->key->shared, f->key = NULL;

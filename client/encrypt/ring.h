@@ -16,6 +16,7 @@
 typedef struct csfle__shared_kek {
   csfle__shared shared;
   csfle__kek   *kek;
+  int64_t       fetched_mono_ms; /**< when it was asked for */
 } csfle__shared_kek;
 
 /** What this process knows of one DEK version for its whole life, whatever the caches do. */
@@ -33,7 +34,8 @@ typedef struct csfle__key {
   csfle__algorithm   algorithm;
   int32_t            version;
   int64_t            ts_ms;           /**< of the registry's record */
-  int64_t            fetched_mono_ms;
+  int64_t            fetched_mono_ms; /**< when KEK or DEK was asked for, the earlier: what is known of both is as old as that [AB-11] */
+  uint64_t           order;           /**< of the ring's fetches */
   csfle__secret      raw;
   csfle__track      *track;           /**< borrowed from the ring */
 } csfle__key;
@@ -55,6 +57,7 @@ typedef struct csfle__ring {
   csfle__kms_pool     kms;    /**< open drivers */
   pthread_mutex_t     lock;   /**< of tracks */
   csfle__map          tracks;
+  _Atomic(uint64_t)   fetches;
   _Atomic(uint64_t)   epoch;  /**< goes up when keys are forgotten: ciphers made before must go */
 } csfle__ring;
 void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *o);
@@ -68,7 +71,8 @@ typedef struct csfle__key_want {
   csfle__bytes                 subject;
   bool                         write;
   int32_t                      version;   /**< reading: of the prefix, or 1 */
-  bool                         fresh;     /**< do not look into the cache: what was held is past its age or used up */
+  bool                         fresh;     /**< what is cached will not do: the key held is past its age, due or used up */
+  const csfle__key            *held;      /**< with `fresh`: one that was fetched after this one will do; NULL: none will */
   bool                         used_up;   /**< writing with rotation: the latest version has encrypted all it may */
   const csfle__kms_props      *props;     /**< executor parameters, before the KEK's own */
 } csfle__key_want;
@@ -83,8 +87,6 @@ typedef struct csfle__key_got {
  * CSFLE_E_DECRYPT (cannot be unwrapped), and what registry and KMS answer.
  */
 csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__key_got *out, csfle_error *err);
-/** The key from the cache alone, retained, or NULL. Allocates nothing when @p scratch has room. */
-csfle__key *csfle__ring_peek(csfle__ring *r, const csfle__key_want *w, csfle_buf *scratch);
 
 /* ---- the machine inside, for other drivers and tests */
 
@@ -99,6 +101,8 @@ typedef struct csfle__key_fetch {
   csfle__dek            *dek; /**< as registered; absent NULL */
   csfle__key            *key; /**< result */
   bool                   created, kept_old, expired;
+  int64_t                started_mono_ms;
+  uint64_t               epoch;  /**< of the ring at the start: nothing is cached once keys were forgotten */
   int32_t                new_version;
   csfle_buf              name;   /**< cache key */
   csfle_buf              base64; /**< wrapped material to send */

@@ -228,8 +228,11 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
   if (!found && csfle__flight_begin(&cl->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
     csfle__registered *r = NULL;
     csfle_error        local = CSFLE_ERROR_INIT;
-    rc = fetch(cl, w, &r, &local);
-    if (rc == CSFLE_OK)
+    /* another's flight may have ended between our look and our lead */
+    if (!w->fresh) r = (csfle__registered *)csfle__cache_get(&cl->schemas, csfle__buf_view(&name), now);
+    bool here = r != NULL;
+    rc = here ? CSFLE_OK : fetch(cl, w, &r, &local);
+    if (rc == CSFLE_OK && !here)
       csfle__cache_put(&cl->schemas, csfle__buf_view(&name), &r->shared, w->by == CSFLE__BY_ID || w->by == CSFLE__BY_GUID ? INT64_MAX : now + cl->latest_ttl_ms);
     found = r ? &r->shared : NULL;
     if (rc != CSFLE_OK && w->of_record && local.http == 404) {
