@@ -312,6 +312,11 @@ void csfle_config_on_log(csfle_config *c, int max_level, csfle_log_fn fn, void *
   if (c) c->log = (csfle__log){ fn, opaque, max_level };
 }
 
+void csfle_config_on_event(csfle_config *c, csfle_event_fn fn, void *opaque)
+{
+  if (c) c->event = fn, c->event_opaque = opaque;
+}
+
 csfle_status csfle_config_add_transport(csfle_config *c, const csfle_transport *t, csfle_error *err)
 {
   if (!c) return err && err->code ? err->code : CSFLE_E_MISUSE;

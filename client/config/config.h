@@ -49,6 +49,8 @@ struct csfle_config {
   size_t               count, cap;
   csfle_error          bad;  /**< first bad line of the text given to csfle_config_new */
   csfle__log           log;
+  csfle_event_fn       event; /**< NULL: nobody listens */
+  void                *event_opaque;
   csfle_transport      transport; /**< start NULL: libcurl */
   csfle__clock         clock;     /**< tests replace it */
   csfle__config_executor executors[CSFLE__MAX_EXECUTORS];

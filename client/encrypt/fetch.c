@@ -127,6 +127,7 @@ static csfle_status take_kek(csfle__key_fetch *f, csfle_error *err)
     return csfle__nomem(err);
   }
   csfle__shared_init(&s->shared, destroy_kek);
+  s->shared.bytes = sizeof *s + sizeof *kek;
   s->kek = kek, f->kek = s, s->fetched_mono_ms = f->started_mono_ms;
   rc = kek_name(f, err);
   /* half a lifetime: DEKs that are fetched under it live as long from its time on, not from theirs */
@@ -212,7 +213,9 @@ static csfle__next step_kms(csfle__key_fetch *f, csfle_error *err)
 static csfle__next step_rc(csfle__key_fetch *f, csfle_error *err)
 {
   f->io = &f->call.io;
-  return csfle__rc_step(f->ring->rc, &f->call, err);
+  csfle__next next = csfle__rc_step(f->ring->rc, &f->call, err);
+  if (next == CSFLE__DONE || next == CSFLE__FAIL) csfle__ring_heard(f->ring, csfle__buf_view(&f->call.io.reply.headers));
+  return next;
 }
 
 /* Result in kms_call.out until close_kms. First success wins; access denied is the failure that is told, else the last. */
@@ -309,6 +312,7 @@ static csfle_status finish(csfle__key_fetch *f, csfle__bytes material, csfle_err
   csfle__key                  *k = csfle__calloc(1, sizeof *k + p->kek_name.len + w->subject.len);
   if (!k) return csfle__nomem(err);
   csfle__shared_init(&k->shared, destroy_key);
+  k->shared.bytes = sizeof *k + p->kek_name.len + w->subject.len + csfle__algorithm_key_bytes(p->algorithm);
   uint8_t *names = (uint8_t *)(k + 1);
   memcpy(names, p->kek_name.ptr, p->kek_name.len);
   if (w->subject.len) memcpy(names + p->kek_name.len, w->subject.ptr, w->subject.len);
@@ -333,6 +337,8 @@ static csfle_status finish(csfle__key_fetch *f, csfle__bytes material, csfle_err
     k->track->created_mono_ms = csfle__mono_ms(&f->ring->rc->world);
     k->track->skew_ms = csfle__wall_ms(&f->ring->rc->world) - k->ts_ms;
   }
+  k->track->ts_ms = k->ts_ms;
+  if (w->write) k->track->overdue = f->kept_old;
   keep(f, &f->ring->deks, &k->shared, k->fetched_mono_ms + lifetime_ms(f->ring));
   f->key = k;
   return CSFLE_OK;
@@ -346,7 +352,28 @@ static csfle_status check_age(csfle__key_fetch *f, csfle_error *err)
   csfle__track *t = csfle__ring_track(f->ring, p->kek_name, f->want->subject, p->algorithm, f->dek->version);
   if (!t) return csfle__nomem(err);
   f->expired = csfle__ring_due(f->ring, t, f->dek->ts, p->expiry_days) || (f->want->used_up && t->uses >= CSFLE__MAX_GCM_USES);
+  /* another serde tried a moment ago */
+  if (f->expired && t->rotate_mono_ms > csfle__mono_ms(&f->ring->rc->world)) f->expired = false, f->kept_old = true;
   return CSFLE_OK;
+}
+
+static void tell(const csfle__key_fetch *f, int event, int32_t before, const csfle_error *cause)
+{
+  const csfle__encrypt_params *p = f->want->params;
+  csfle__meter_tell(f->ring->rc->world.meter, &(csfle__event){ .event = event, .kek = p->kek_name, .subject = f->want->subject, .cause = cause,
+                                                               .algorithm = csfle__algorithm_name(p->algorithm), .version = f->dek->version, .before = before });
+}
+
+/* No successor can be made: registry or KMS refuse or cannot be reached, the most keys are there. Never in silence. [ENC-56] [AB-12] */
+static void keep_old(csfle__key_fetch *f, const csfle_error *cause)
+{
+  const csfle__encrypt_params *p = f->want->params;
+  csfle__track                *t = csfle__ring_track(f->ring, p->kek_name, f->want->subject, p->algorithm, f->dek->version);
+  f->kept_old = true;
+  if (t) t->rotate_mono_ms = csfle__mono_ms(&f->ring->rc->world) + CSFLE__RETRY_ROTATION_MS;
+  csfle__log_line(&f->ring->rc->world.log, 3, "encrypt", "KEK %.*s: version %d of the data key of %.*s is past its age or used up and no successor could be made; "
+                  "going on with it: %s", CSFLE__FMT(p->kek_name), (int)f->dek->version, CSFLE__FMT(f->want->subject), cause->msg);
+  tell(f, CSFLE_EVENT_ROTATION_OVERDUE, 0, cause);
 }
 
 /* "No kek found for <kek> during consume": the catalogue's sentences [ENC 7] */
@@ -408,6 +435,7 @@ csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err)
   }
 
   if (!f->dek || f->expired) {
+    f->before = f->dek ? f->dek->version : 0;
     f->new_version = f->dek ? f->dek->version + 1 : 1;
     next = CSFLE__DONE;
     if (!f->kek->kek->shared) {
@@ -426,7 +454,9 @@ csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err)
       if (next == CSFLE__DONE) {
         if (take_dek(f, f->new_version, err) != CSFLE_OK) return CSFLE__FAIL;
         f->created = true;
+        tell(f, f->before ? CSFLE_EVENT_DEK_ROTATED : CSFLE_EVENT_DEK_MADE, f->before, NULL);
       } else if (http_of(err) == 409) {
+        if (err) f->old_err = *err;
         /* somebody else was first: theirs counts [ENC-67] */
         if (get_request(f, err) != CSFLE_OK) return CSFLE__FAIL;
         CSFLE__AWAIT(f, next, step_rc(f, err));
@@ -436,17 +466,15 @@ csfle__next csfle__key_fetch_step(csfle__key_fetch *f, csfle_error *err)
           return wrap_error(err, "Could not get dek for kek", p->kek_name);
         }
         if (!f->dek) return missing(err, "dek", p->kek_name, true);
-        if (f->expired && f->dek->version < f->new_version) f->kept_old = true;
+        if (f->expired && f->dek->version < f->new_version) keep_old(f, &f->old_err);
         next = CSFLE__DONE;
       }
     }
     if (next == CSFLE__FAIL) {
       if (!f->dek) return wrap_error(err, "Could not register dek for kek", p->kek_name);
-      f->kept_old = true; /* [ENC-56] */
+      if (err) f->old_err = *err;
+      keep_old(f, &f->old_err);
     }
-    if (f->kept_old)
-      csfle__log_line(&f->ring->rc->world.log, 4, "encrypt", "KEK %.*s: version %d of the data key is past its age and no successor could be made; going on with it",
-                      CSFLE__FMT(p->kek_name), (int)f->dek->version);
   }
   if (!f->dek) return missing(err, "dek", p->kek_name, w->write);
 

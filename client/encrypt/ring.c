@@ -1,6 +1,7 @@
 /* The keys of one client. See ring.h; what talks to registry and KMS is fetch.c. */
 #include "client/encrypt/ring.h"
 #include "core/base/alloc.h"
+#include "core/kms/http.h"
 
 #include <stdio.h>
 
@@ -93,8 +94,15 @@ csfle__track *csfle__ring_track(csfle__ring *r, csfle__bytes kek, csfle__bytes s
       csfle__buf_printf(&b, NULL, "%c%d%c%d", 0, (int)a, 0, (int)version) == CSFLE_OK) {
     pthread_mutex_lock(&r->lock);
     t = csfle__map_get(&r->tracks, csfle__buf_view(&b));
-    if (!t && (t = csfle__calloc(1, sizeof *t))) {
+    if (!t && (t = csfle__calloc(1, sizeof *t + kek.len + subject.len))) {
+      uint8_t *names = (uint8_t *)(t + 1);
+      if (kek.len) memcpy(names, kek.ptr, kek.len);
+      if (subject.len) memcpy(names + kek.len, subject.ptr, subject.len);
+      t->kek = csfle__view(names, kek.len), t->subject = csfle__view(names + kek.len, subject.len);
+      t->algorithm = a, t->version = version;
       t->created_mono_ms = -1;
+      t->seen_mono_ms = csfle__mono_ms(&r->rc->world);
+      t->retry_mono_ms = t->rotate_mono_ms = INT64_MIN;
       if (csfle__map_put(&r->tracks, csfle__buf_view(&b), t, NULL) != 0) {
         csfle__free(t);
         t = NULL;
@@ -106,32 +114,48 @@ csfle__track *csfle__ring_track(csfle__ring *r, csfle__bytes kek, csfle__bytes s
   return t;
 }
 
+void csfle__ring_heard(csfle__ring *r, csfle__bytes reply_headers)
+{
+  int64_t theirs;
+  if (!csfle__time_http(csfle__header(reply_headers, "Date"), &theirs)) return;
+  int64_t skew = csfle__wall_ms(&r->rc->world) - theirs;
+  if (skew < HOUR_MS && skew > -HOUR_MS) skew = 0;
+  if (skew && !r->skew_ms)
+    csfle__log_line(&r->rc->world.log, 4, "encrypt", "the clock of this machine is %lld hours %s the registry's; keys are rotated by the registry's",
+                    (long long)((skew < 0 ? -skew : skew) / HOUR_MS), skew < 0 ? "behind" : "ahead of");
+#ifndef CSFLE_BREAK_OWN_CLOCK
+  r->skew_ms = skew;
+#endif
+}
+
+int64_t csfle__ring_now(const csfle__ring *r) { return csfle__wall_ms(&r->rc->world) - r->skew_ms; }
+
 /*
  * Age is our clock against the registry's timestamp. If ours is days ahead, a DEK just made already counts as expired
- * and every write would make another: so one that this process made lives an hour at least, and its whole period by
- * the monotonic clock when the clocks were seen to disagree.
+ * and every write would make another: so it is put right by what the registry says the time is, and, where it does not
+ * say, one that this process made lives an hour at least, and its whole period by the monotonic clock when the clocks
+ * were seen to disagree. If ours is behind, or the timestamp lies in the future, a DEK would never expire: so it does
+ * when we have known it for its period. [ENC 6 item 12] [AB-12]
  */
-static void due_times(const csfle__world *w, const csfle__track *t, int64_t ts_ms, int64_t days, int64_t *wall, int64_t *mono)
+static csfle__due due_times(const csfle__ring *r, const csfle__track *t, int64_t ts_ms, int64_t days)
 {
-  *wall = ts_ms + days * DAY_MS, *mono = INT64_MIN;
-  if (days <= 0) {
-    *wall = *mono = INT64_MAX;
-  } else if (t->created_mono_ms >= 0) {
-    int64_t skew = t->skew_ms < 0 ? -t->skew_ms : t->skew_ms;
-    *mono = t->created_mono_ms + HOUR_MS;
-    if (skew >= HOUR_MS) *wall = INT64_MIN, *mono = t->created_mono_ms + days * DAY_MS;
-  }
-  (void)w;
+  csfle__due d = CSFLE__NEVER_DUE;
+  if (days <= 0) return d;
+  int64_t period = days * DAY_MS, created = t->created_mono_ms, own = t->skew_ms, seen = t->seen_mono_ms;
+  d.wall_ms = d.period_end_ms = ts_ms + period + r->skew_ms;
+  d.mono_ms = INT64_MIN, d.late_mono_ms = seen + period;
+  if (created < 0) return d;
+  d.mono_ms = created + HOUR_MS;
+  if (!r->skew_ms && (own >= HOUR_MS || own <= -HOUR_MS)) d.wall_ms = INT64_MIN, d.mono_ms = created + period, d.period_end_ms = ts_ms + period + own;
+  return d;
 }
 
 bool csfle__ring_due(csfle__ring *r, const csfle__track *t, int64_t ts_ms, int64_t days)
 {
   const csfle__world *w = &r->rc->world;
-  int64_t             wall, mono;
-  bool                plain = csfle__dek_expired(ts_ms, csfle__wall_ms(w), days), due;
-  due_times(w, t, ts_ms, days, &wall, &mono);
-  due = wall == INT64_MIN ? csfle__mono_ms(w) >= mono : plain && csfle__mono_ms(w) >= mono;
-  if (plain && !due)
+  csfle__due          d = due_times(r, t, ts_ms, days);
+  bool                due = csfle__due_now(&d, csfle__wall_ms(w), csfle__mono_ms(w));
+  if (!due && csfle__dek_expired(ts_ms, csfle__ring_now(r), days))
     csfle__log_line(&w->log, 4, "encrypt", "a data key that this process just made looks expired: clocks of this machine and the registry disagree");
   return due;
 }
@@ -152,7 +176,7 @@ static csfle__key *peek(csfle__ring *r, const csfle__key_want *w, csfle__bytes n
 {
   int64_t     now = csfle__mono_ms(&r->rc->world), days = w->write ? w->params->expiry_days : 0;
   csfle__key *k = w->fresh && !w->held ? NULL : (csfle__key *)csfle__cache_get(&r->deks, name, now);
-  if (k && ((w->fresh && k->order <= w->held->order) || (days && csfle__ring_due(r, k->track, k->ts_ms, days)))) {
+  if (k && ((w->fresh && k->order <= w->held) || (days && csfle__ring_due(r, k->track, k->ts_ms, days)))) {
     csfle__release(&k->shared);
     k = NULL;
   }
@@ -170,8 +194,12 @@ static csfle_status answer(csfle__ring *r, const csfle__key_want *w, csfle__key 
     csfle__release(&key->shared);
     return rc;
   }
-  *out = (csfle__key_got){ key, INT64_MAX, INT64_MAX };
-  if (w->write) due_times(&r->rc->world, key->track, key->ts_ms, w->params->expiry_days, &out->due_wall_ms, &out->due_mono_ms);
+  *out = (csfle__key_got){ key, CSFLE__NEVER_DUE, false };
+  if (!w->write) return CSFLE_OK;
+  int64_t mono = csfle__mono_ms(&r->rc->world), again = key->track->rotate_mono_ms;
+  out->due = due_times(r, key->track, key->ts_ms, w->params->expiry_days);
+  /* no successor could be made: it is tried again in a minute, not with every record */
+  if (again > mono) out->kept = true, out->due.wall_ms = INT64_MIN, out->due.mono_ms = again, out->due.late_mono_ms = INT64_MAX;
   return CSFLE_OK;
 }
 
@@ -211,7 +239,6 @@ again:
   }
   if (csfle__flight_begin(&r->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
     csfle_error       local = CSFLE_ERROR_INIT;
-    bool              kept = false;
     csfle__key_fetch *f = NULL;
 #ifndef CSFLE_BREAK_SECOND_LOOK
     cached = peek(r, w, csfle__buf_view(&name)); /* another's flight may have ended between our look and our lead */
@@ -222,18 +249,17 @@ again:
       csfle__key_fetch_init(f, r, w);
       rc = csfle__drive(&r->rc->world, (csfle__machine){ fetch_step, fetch_io, f }, &local);
       if (rc == CSFLE_OK) found = &f->key->shared, f->key = NULL;
-      kept = f->kept_old;
       csfle__key_fetch_free(f);
       csfle__free(f);
     } else {
       rc = csfle__nomem(&local);
     }
     if (!w->write && lasting(rc)) csfle__missing_put(&r->missing, csfle__buf_view(&failure), &local, csfle__mono_ms(&r->rc->world));
+    if (CSFLE_CLASS(rc) == CSFLE_CLASS_DENIED)
+      csfle__meter_tell(r->rc->world.meter, &(csfle__event){ .event = CSFLE_EVENT_DENIED, .kek = w->params->kek_name, .subject = w->subject, .cause = &local });
     csfle__flight_end(&r->flights, &flight, found, rc, &local);
     if (rc != CSFLE_OK && err) *err = local;
     if (rc == CSFLE_OK) rc = answer(r, w, (csfle__key *)found, out, err);
-    /* no successor could be made: ask again in a minute, not with every record */
-    if (rc == CSFLE_OK && kept) out->due_wall_ms = INT64_MIN, out->due_mono_ms = csfle__mono_ms(&r->rc->world) + 60000;
   } else if (rc == CSFLE_OK) {
     rc = answer(r, w, (csfle__key *)found, out, err);
   } else if (lasting(rc)) {

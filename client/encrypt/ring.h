@@ -12,6 +12,7 @@
 #include "core/kms/pool.h"
 
 #define CSFLE__MAX_GCM_USES (UINT64_C(1) << 32) /**< SP 800-38D, random nonces */
+#define CSFLE__RETRY_ROTATION_MS 60000 /**< after a successor could not be made */
 
 typedef struct csfle__shared_kek {
   csfle__shared shared;
@@ -21,10 +22,31 @@ typedef struct csfle__shared_kek {
 
 /** What this process knows of one DEK version for its whole life, whatever the caches do. */
 typedef struct csfle__track {
+  csfle__bytes      kek, subject;    /**< owned, one block with this struct */
+  csfle__algorithm  algorithm;
+  int32_t           version;
   _Atomic(uint64_t) uses;            /**< encryptions here [ENC-106] */
+  _Atomic(int64_t)  seen_mono_ms;    /**< when we first saw it */
   _Atomic(int64_t)  created_mono_ms; /**< when we made it; -1: we did not */
   _Atomic(int64_t)  skew_ms;         /**< our clock less the registry's then */
+  _Atomic(int64_t)  ts_ms;           /**< of the registry's record */
+  _Atomic(int64_t)  retry_mono_ms;   /**< registry or KMS did not answer: nobody asks again before */
+  _Atomic(int64_t)  rotate_mono_ms;  /**< no successor could be made: nobody tries again before */
+  _Atomic(int)      overdue;         /**< it should have one by now */
+  _Atomic(int)      near_told;       /**< CSFLE_EVENT_LIMIT_NEAR was told */
 } csfle__track;
+
+/** When a key is due for its successor: `wall` and `mono` have both passed, or `late` has. INT64_MAX: never. */
+typedef struct csfle__due {
+  int64_t wall_ms, mono_ms;
+  int64_t late_mono_ms;  /**< its period after we first saw it: by then it is over, whatever wall clocks say */
+  int64_t period_end_ms; /**< of its period, by our wall clock; for how long it is overdue */
+} csfle__due;
+#define CSFLE__NEVER_DUE { INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX }
+static inline bool csfle__due_now(const csfle__due *d, int64_t wall_ms, int64_t mono_ms)
+{
+  return (wall_ms >= d->wall_ms && mono_ms >= d->mono_ms) || mono_ms >= d->late_mono_ms;
+}
 
 /** A plain DEK. Immutable but for the count. */
 typedef struct csfle__key {
@@ -58,6 +80,7 @@ typedef struct csfle__ring {
   pthread_mutex_t     lock;   /**< of tracks */
   csfle__map          tracks;
   _Atomic(uint64_t)   fetches;
+  _Atomic(int64_t)    skew_ms; /**< our clock less the registry's, when that is an hour or more; else 0 */
   _Atomic(uint64_t)   epoch;  /**< goes up when keys are forgotten: ciphers made before must go */
 } csfle__ring;
 void csfle__ring_init(csfle__ring *r, csfle__rc *rc, const csfle__ring_options *o);
@@ -72,14 +95,15 @@ typedef struct csfle__key_want {
   bool                         write;
   int32_t                      version;   /**< reading: of the prefix, or 1 */
   bool                         fresh;     /**< what is cached will not do: the key held is past its age, due or used up */
-  const csfle__key            *held;      /**< with `fresh`: one that was fetched after this one will do; NULL: none will */
+  uint64_t                     held;      /**< with `fresh`: a key fetched after the one of this order will do; 0: none will */
   bool                         used_up;   /**< writing with rotation: the latest version has encrypted all it may */
   const csfle__kms_props      *props;     /**< executor parameters, before the KEK's own */
 } csfle__key_want;
 
 typedef struct csfle__key_got {
-  csfle__key *key;      /**< retained for the caller */
-  int64_t     due_wall_ms, due_mono_ms; /**< rotate when both have passed; INT64_MAX: never */
+  csfle__key *key;  /**< retained for the caller */
+  csfle__due  due;
+  bool        kept; /**< it is due, and no successor could be made: `due` says when to try again */
 } csfle__key_got;
 
 /**
@@ -103,7 +127,7 @@ typedef struct csfle__key_fetch {
   bool                   created, kept_old, expired;
   int64_t                started_mono_ms;
   uint64_t               epoch;  /**< of the ring at the start: nothing is cached once keys were forgotten */
-  int32_t                new_version;
+  int32_t                new_version, before; /**< to be made; which it follows, 0 none */
   csfle_buf              name;   /**< cache key */
   csfle_buf              base64; /**< wrapped material to send */
   csfle__secret          material;
@@ -116,7 +140,7 @@ typedef struct csfle__key_fetch {
   csfle__bytes           alternates;
   csfle__bytes           key_id;
   csfle_buf              wrapped;
-  csfle_error            kms_err, old_err;
+  csfle_error            kms_err, old_err; /**< old_err: why no successor could be made */
 } csfle__key_fetch;
 void csfle__key_fetch_init(csfle__key_fetch *f, csfle__ring *r, const csfle__key_want *w);
 void csfle__key_fetch_free(csfle__key_fetch *f);
@@ -132,6 +156,10 @@ csfle_status csfle__ring_name(csfle_buf *b, const csfle__key_want *w, int32_t ve
 /** The version argument of lookups: 1 without rotation, -1 writing with it, the prefix's when reading. */
 int32_t csfle__want_version(const csfle__key_want *w);
 csfle__track *csfle__ring_track(csfle__ring *r, csfle__bytes kek, csfle__bytes subject, csfle__algorithm a, int32_t version);
+/** What the registry says the time is: a clock of ours that is far off must not rotate keys, or keep them. [AB-12] */
+void csfle__ring_heard(csfle__ring *r, csfle__bytes reply_headers);
+/** Our wall clock, by the registry's where they are far apart. */
+int64_t csfle__ring_now(const csfle__ring *r);
 /** Whether a DEK of @p ts_ms is due for its successor, our own clock guarded. [ENC 6 item 12] */
 bool csfle__ring_due(csfle__ring *r, const csfle__track *t, int64_t ts_ms, int64_t days);
 csfle_status csfle__kek_matches(const csfle__encrypt_params *p, const csfle__kek *k, csfle_error *err);

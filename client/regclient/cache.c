@@ -30,13 +30,21 @@ void csfle__cache_free(csfle__cache *c)
   pthread_mutex_destroy(&c->lock);
 }
 
+/* under the lock; the caller frees it outside */
+static entry *take_out(csfle__cache *c, csfle__bytes key)
+{
+  entry *e = csfle__map_remove(&c->map, key);
+  if (e) c->bytes -= e->object->bytes;
+  return e;
+}
+
 csfle__shared *csfle__cache_get(csfle__cache *c, csfle__bytes key, int64_t now_ms)
 {
   csfle__shared *found = NULL;
   entry         *old = NULL;
   pthread_mutex_lock(&c->lock);
   entry *e = csfle__map_get(&c->map, key);
-  if (e && now_ms >= e->expires_ms) old = csfle__map_remove(&c->map, key);
+  if (e && now_ms >= e->expires_ms) old = take_out(c, key);
   else if (e) csfle__retain(found = e->object);
   pthread_mutex_unlock(&c->lock);
   entry_free(old);
@@ -52,11 +60,12 @@ void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64
   csfle__retain(s);
   pthread_mutex_lock(&c->lock);
   if (csfle__map_put(&c->map, key, e, &old) != 0) old = e;
+  else c->bytes += s->bytes - (old ? ((entry *)old)->object->bytes : 0);
   if (c->map.count > c->max) {
     size_t oldest = 0;
     for (size_t i = 1; i < c->map.count; i++)
       if (((entry *)c->map.entries[i].value)->born < ((entry *)c->map.entries[oldest].value)->born) oldest = i;
-    evicted = csfle__map_remove(&c->map, c->map.entries[oldest].key);
+    evicted = take_out(c, c->map.entries[oldest].key);
   }
   pthread_mutex_unlock(&c->lock);
   entry_free(old);
@@ -66,7 +75,7 @@ void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64
 void csfle__cache_drop(csfle__cache *c, csfle__bytes key)
 {
   pthread_mutex_lock(&c->lock);
-  void *old = csfle__map_remove(&c->map, key);
+  entry *old = take_out(c, key);
   pthread_mutex_unlock(&c->lock);
   entry_free(old);
 }
@@ -76,9 +85,16 @@ void csfle__cache_drop_if(csfle__cache *c, bool (*want)(void *, csfle__shared *)
   pthread_mutex_lock(&c->lock);
   for (size_t i = 0; i < c->map.count;) {
     entry *e = c->map.entries[i].value;
-    if (want(opaque, e->object)) entry_free(csfle__map_remove(&c->map, c->map.entries[i].key));
+    if (want(opaque, e->object)) entry_free(take_out(c, c->map.entries[i].key));
     else i++;
   }
+  pthread_mutex_unlock(&c->lock);
+}
+
+void csfle__cache_size(csfle__cache *c, size_t *count, size_t *bytes)
+{
+  pthread_mutex_lock(&c->lock);
+  *count = c->map.count, *bytes = c->bytes;
   pthread_mutex_unlock(&c->lock);
 }
 

@@ -14,11 +14,13 @@
 typedef struct csfle__shared {
   _Atomic(long) refs;
   void (*destroy)(struct csfle__shared *self);
+  size_t        bytes; /**< about, for csfle_cache_bytes */
 } csfle__shared;
 static inline void csfle__shared_init(csfle__shared *s, void (*destroy)(csfle__shared *))
 {
   s->refs = 1;
   s->destroy = destroy;
+  s->bytes = 0;
 }
 static inline void csfle__retain(csfle__shared *s)
 {
@@ -32,7 +34,7 @@ static inline void csfle__release(csfle__shared *s)
 typedef struct csfle__cache {
   pthread_mutex_t lock;
   csfle__map      map;
-  size_t          max;
+  size_t          max, bytes; /**< bytes: of all objects */
 } csfle__cache;
 void csfle__cache_init(csfle__cache *c, size_t max);
 void csfle__cache_free(csfle__cache *c);
@@ -41,6 +43,8 @@ csfle__shared *csfle__cache_get(csfle__cache *c, csfle__bytes key, int64_t now_m
 /** Keeps @p s (retained) until @p expires_ms (INT64_MAX: never); the oldest makes room. No memory: it is not kept. */
 void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64_t expires_ms);
 void csfle__cache_drop(csfle__cache *c, csfle__bytes key);
+/** How many objects are in it (expired ones count until they are looked for), and about how many bytes they are. */
+void csfle__cache_size(csfle__cache *c, size_t *count, size_t *bytes);
 /** Drops every object for which @p want says true. */
 void csfle__cache_drop_if(csfle__cache *c, bool (*want)(void *opaque, csfle__shared *s), void *opaque);
 

@@ -2,6 +2,7 @@
 #ifndef CSFLE_REGCLIENT_STEP_H
 #define CSFLE_REGCLIENT_STEP_H
 
+#include "client/meter/meter.h"
 #include "core/fetch/step.h"
 
 /** What machines are given from outside. Borrowed by everything that uses it. */
@@ -10,6 +11,7 @@ typedef struct csfle__world {
   csfle__log             log;
   const csfle_transport *transport;
   uint32_t (*random)(uint32_t bound); /**< 0 .. bound-1 */
+  csfle__meter *meter; /**< NULL: nothing is counted */
 } csfle__world;
 
 /** The two clocks of @p w, in milliseconds: monotonic for ages and waits, wall for what others' timestamps are compared with. */

@@ -41,7 +41,7 @@ static csfle_status put_header(csfle_buf *b, const char *name, const char *befor
 static csfle_status open_registry(csfle_client *cl, csfle_error *err)
 {
   const csfle_config *c = cl->config;
-  csfle__world        w = { c->clock, c->log, c->transport.start ? &c->transport : csfle__curl_transport(cl->curl), random_below };
+  csfle__world        w = { c->clock, c->log, c->transport.start ? &c->transport : csfle__curl_transport(cl->curl), random_below, &cl->meter };
   bool                user_info = strcmp(csfle__config_text(c, "basic.auth.credentials.source"), "USER_INFO") == 0;
   csfle_buf           headers;
   csfle_buf_init(&headers, 0, CSFLE_BUF_WIPE);
@@ -118,10 +118,12 @@ csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err)
     return NULL;
   }
   c = cl->config;
+  csfle__meter_init(&cl->meter, c->event, c->event_opaque, &c->clock);
   csfle_status rc = open_curl(cl, err);
   if (rc == CSFLE_OK) rc = open_registry(cl, err);
   if (rc != CSFLE_OK) {
     if (cl->curl) csfle__curl_free(cl->curl);
+    csfle__meter_free(&cl->meter);
     csfle_config_free(cl->config);
     csfle__free(cl);
     return NULL;
@@ -131,6 +133,8 @@ csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err)
   cl->max_stale_ms = csfle__config_int(c, "csfle.max.stale.ms");
   cl->grace_ms = csfle__config_int(c, "csfle.rotation.grace.ms");
   cl->max_age_ms = csfle__config_int(c, "csfle.key.max.age.ms");
+  cl->max_overdue_ms = csfle__config_int(c, "csfle.rotation.max.overdue.ms");
+  cl->allow_overused = csfle__config_bool(c, "csfle.allow.overused.keys");
   cl->key_expiry_ms = expiry < 0 || expiry * 1000 > cl->max_age_ms ? cl->max_age_ms : expiry * 1000;
   csfle__ring_options o = { .max_entries = (size_t)csfle__config_int(c, "cache.size"), .expiry_ms = expiry < 0 ? -1 : expiry * 1000,
                             .max_age_ms = cl->max_age_ms, .allow_keks = list_of(c, "csfle.allow.keks"),
@@ -157,6 +161,11 @@ void csfle_client_forget_keys(csfle_client *cl, const char *kek)
 void csfle_client_close(csfle_client *cl)
 {
   if (!cl) return;
+  while (cl->ledgers) {
+    csfle__ledger *l = cl->ledgers;
+    cl->ledgers = l->next;
+    csfle__free(l);
+  }
   csfle__ring_free(&cl->ring);
   csfle__cache_free(&cl->schemas);
   csfle__cache_free(&cl->missing);
@@ -164,8 +173,23 @@ void csfle_client_close(csfle_client *cl)
   csfle__rc_free(&cl->rc);
   if (cl->curl) csfle__curl_free(cl->curl);
   pthread_mutex_destroy(&cl->lock);
+  csfle__meter_free(&cl->meter);
   csfle_config_free(cl->config);
   csfle__free(cl);
+}
+
+csfle__ledger *csfle__client_ledger(csfle_client *cl, const char *subject)
+{
+  size_t n = strlen(subject) + 1;
+  pthread_mutex_lock(&cl->lock);
+  csfle__ledger *l = cl->ledgers;
+  while (l && strcmp(l->subject, subject) != 0) l = l->next;
+  if (!l && (l = csfle__calloc(1, sizeof *l + n))) {
+    memcpy(l->subject, subject, n);
+    l->next = cl->ledgers, cl->ledgers = l;
+  }
+  pthread_mutex_unlock(&cl->lock);
+  return l;
 }
 
 /* ---- schemas */
@@ -209,6 +233,13 @@ static csfle_status fetch(csfle_client *cl, const csfle__schema_want *w, csfle__
   return rc;
 }
 
+static size_t size_of(const csfle__registered *r)
+{
+  size_t n = sizeof *r + sizeof *r->info + r->info->schema.len;
+  for (size_t i = 0; i < r->ref_count; i++) n += sizeof *r->refs + r->refs[i].text.len;
+  return n;
+}
+
 csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err)
 {
   csfle_buf      name;
@@ -232,6 +263,7 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
     if (!w->fresh) r = (csfle__registered *)csfle__cache_get(&cl->schemas, csfle__buf_view(&name), now);
     bool here = r != NULL;
     rc = here ? CSFLE_OK : fetch(cl, w, &r, &local);
+    if (rc == CSFLE_OK && !here) r->shared.bytes = size_of(r);
     if (rc == CSFLE_OK && !here)
       csfle__cache_put(&cl->schemas, csfle__buf_view(&name), &r->shared, w->by == CSFLE__BY_ID || w->by == CSFLE__BY_GUID ? INT64_MAX : now + cl->latest_ttl_ms);
     found = r ? &r->shared : NULL;
@@ -239,6 +271,8 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
       local.code = rc = CSFLE_E_WIRE;
       csfle__missing_put(&cl->missing, csfle__buf_view(&name), &local, now);
     }
+    if (CSFLE_CLASS(rc) == CSFLE_CLASS_DENIED)
+      csfle__meter_tell(&cl->meter, &(csfle__event){ .event = CSFLE_EVENT_DENIED, .subject = w->subject, .cause = &local });
     csfle__flight_end(&cl->flights, &flight, found, rc, &local);
     if (rc != CSFLE_OK && err) *err = local;
   }

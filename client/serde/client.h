@@ -8,17 +8,21 @@
 #include "client/config/config.h"
 #include "client/encrypt/ring.h"
 #include "client/regclient/schemas.h"
+#include "client/serde/tally.h"
 
 struct csfle_client {
   csfle_config   *config;
   csfle__curl    *curl; /**< NULL with a transport of the caller's */
+  csfle__meter    meter;
   csfle__rc       rc;
   csfle__ring     ring;
   csfle__cache    schemas, missing;
   csfle__flights  flights; /**< of schemas */
-  int64_t         latest_ttl_ms, max_stale_ms, grace_ms, max_age_ms, key_expiry_ms;
+  int64_t         latest_ttl_ms, max_stale_ms, grace_ms, max_age_ms, key_expiry_ms, max_overdue_ms; /**< max_overdue_ms -1: no limit */
+  bool            allow_overused;
   pthread_mutex_t lock;
   csfle_serde    *serdes;
+  csfle__ledger  *ledgers; /**< one a subject, under `lock` */
 };
 
 /** What to fetch; as csfle__schema_fetch. */
@@ -36,6 +40,9 @@ typedef struct csfle__schema_want {
  * registry does not know is CSFLE_E_WIRE: it came from a record. [SERDE-168] [SERDE-169] [AB-14]
  */
 csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err);
+
+/** The ledger of @p subject, made when there is none; NULL: no memory. */
+csfle__ledger *csfle__client_ledger(csfle_client *cl, const char *subject);
 
 /** The clocks of the client's world, in milliseconds. */
 static inline int64_t csfle__client_mono(const csfle_client *cl) { return csfle__mono_ms(&cl->rc.world); }

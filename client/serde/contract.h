@@ -19,6 +19,7 @@ typedef struct csfle__contract_rule {
   csfle__active_rule    active;
   csfle__encrypt_params params;
   csfle_error           broken;  /**< code not OK: its parameters are wrong, the rule fails whenever it runs */
+  uint32_t              tally;   /**< its number in the ledger of the subject */
   uint64_t              bit;     /**< of the plan's leaves; 0 of a message rule and when the executor is missing */
   csfle__kms_props      props;   /**< executor parameters; opaque is this rule */
   const csfle_config   *config;

@@ -29,6 +29,10 @@ csfle_status csfle__use_make(csfle_serde *s, csfle__registered *r, csfle__direct
   csfle__contract *c;
   csfle_status     rc = csfle__contract_make(&c, r, d, &s->options, err);
   if (rc != CSFLE_OK) return rc;
+  pthread_mutex_lock(&s->client->lock);
+  for (size_t i = 0; i < c->rule_count; i++)
+    if (csfle__rule_encrypts(&c->rules[i].active)) c->rules[i].tally = csfle__ledger_rule(s->ledger, c->rules[i].active.rule->name);
+  pthread_mutex_unlock(&s->client->lock);
   rc = csfle__use_over(c, csfle__client_mono(s->client), INT64_MAX, false, out, err);
   csfle__release(&c->shared);
   return rc;
@@ -122,8 +126,8 @@ static void serde_free(csfle_serde *s)
     csfle__scratch_free(x);
   }
   for (size_t i = 0; i < CSFLE__STRIPES; i++) csfle__scratch_free(s->stripes[i].scratch);
-  for (size_t i = 0; i < CSFLE__PLAN_MAX_RULES; i++)
-    if (s->write_keys[i].got.key) csfle__release(&s->write_keys[i].got.key->shared);
+  csfle__serde_drop_keys(s);
+  csfle__flights_free(&s->flights);
   pthread_mutex_destroy(&s->lock);
   csfle__schema_free(s->caller_schema);
   csfle__free(s->schema_text);
@@ -154,7 +158,7 @@ static csfle_status open_serde(csfle_serde *s, const char *topic, const csfle_se
     s->subject = csfle__alloc(n);
     if (s->subject) snprintf(s->subject, n, "%s-%s", topic, o->role == CSFLE_KEY ? "key" : "value"); /* [SERDE-36] */
   }
-  if (!s->subject) return csfle__nomem(err);
+  if (!s->subject || !(s->ledger = csfle__client_ledger(s->client, s->subject))) return csfle__nomem(err);
   if (o->message) return csfle__fail(err, CSFLE_E_CONFIG, "csfle_serde_opts.message: Protobuf is not supported yet");
   if (o->schema) {
     s->schema_text = csfle__dup(o->schema, strlen(o->schema));
@@ -186,6 +190,7 @@ csfle_serde *csfle_serde_open(csfle_client *cl, const char *topic, const csfle_s
   }
   s->client = cl;
   pthread_mutex_init(&s->lock, NULL);
+  csfle__flights_init(&s->flights);
   csfle__cache_init(&s->readers, CSFLE__MAX_READERS);
   if (open_serde(s, topic, &opts, err) != CSFLE_OK) {
     serde_free(s);
@@ -207,6 +212,7 @@ void csfle_serde_close(csfle_serde *s)
       *p = s->next;
       break;
     }
+  csfle__serde_tally(s, &s->ledger->closed); /* no call is under way */
   pthread_mutex_unlock(&s->client->lock);
   serde_free(s);
 }

@@ -68,7 +68,8 @@ static csfle_status make_use(csfle_serde *s, const csfle__frame *f, csfle__use *
       (*out)->refresh_mono_ms = now + cl->latest_ttl_ms;
       (*out)->schema_id = writer->info->id, (*out)->version = writer->info->version;
     } else if (old && CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && now - old->fetched_mono_ms < cl->latest_ttl_ms + cl->max_stale_ms) {
-      rc = csfle__use_over(old->contract, old->fetched_mono_ms, now + 5000, true, out, err);
+      csfle__meter_tell(&cl->meter, &(csfle__event){ .event = CSFLE_EVENT_STALE, .subject = csfle__str(s->subject), .cause = err });
+      rc = csfle__use_over(old->contract, old->fetched_mono_ms, now + CSFLE__RETRY_STALE_MS, true, out, err);
       if (rc == CSFLE_OK) {
         (*out)->schema_id = old->schema_id, (*out)->version = old->version;
         if (((*out)->upgrade = old->upgrade)) csfle__retain(&old->upgrade->shared);
@@ -116,14 +117,24 @@ static csfle_status read_use(csfle_serde *s, csfle__scratch *x, const csfle__fra
 static csfle_status read_slot(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, int32_t version, csfle__slot **out, csfle_error *err)
 {
   const csfle__contract_rule *r = &c->rules[i];
+  csfle_client               *cl = s->client;
   csfle__slot                *t = csfle__slot_find(x, c->uid, i, version);
-  if (t && csfle__client_mono(s->client) < t->expires_mono_ms) {
-    *out = t;
+  int64_t                     mono = csfle__client_mono(cl);
+  bool                        alive = t && csfle__slot_alive(t, mono);
+  *out = t;
+  if (alive && !csfle__slot_ageing(t, mono)) return CSFLE_OK;
+  csfle__key_want want = { .params = &r->params, .subject = csfle__str(s->subject), .version = version, .props = &r->props };
+  csfle__key_got  got;
+  csfle_error     local = CSFLE_ERROR_INIT;
+  if (!err) err = &local;
+  if (t) want.fresh = true, want.held = t->key->order;
+  /* another thread asks: this one goes on */
+  if (alive && csfle__ring_name(&x->tmp, &want, version, true, NULL) == CSFLE_OK && csfle__flight_going(&cl->ring.flights, csfle__buf_view(&x->tmp))) return CSFLE_OK;
+  csfle_status rc = csfle__ring_get(&cl->ring, &want, &got, err);
+  if (CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && alive) {
+    csfle__slot_stale(s, t, err);
     return CSFLE_OK;
   }
-  csfle__key_want want = { .params = &r->params, .subject = csfle__str(s->subject), .version = version, .props = &r->props, .fresh = t != NULL };
-  csfle__key_got  got;
-  csfle_status    rc = csfle__ring_get(&s->client->ring, &want, &got, err);
   return rc == CSFLE_OK ? csfle__slot_make(s, x, c->uid, i, version, &got, out, err) : rc;
 }
 
@@ -137,7 +148,7 @@ static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__con
   (void)flags;
   const csfle__contract_rule *r = &c->rules[i];
   const csfle__leaf          *leaves = c->plan->leaves;
-  size_t                      need = 0;
+  size_t                      need = 0, n_open = 0;
   if (r->broken.code) {
     if (err) *err = r->broken;
     return r->broken.code;
@@ -169,7 +180,9 @@ static csfle_status open_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     }
     x->repl[k] = (csfle__replacement){ csfle__view(plain, n), false };
     b->len += 2 * stored.len + 8;
+    n_open++;
   }
+  csfle__tally_add(&x->tally.fields[r->tally][CSFLE__OP_READ][CSFLE__FIELDS_DONE], n_open);
   return CSFLE_OK;
 }
 
@@ -213,6 +226,15 @@ static csfle_status to_contract(csfle_serde *s, csfle__scratch *x, const csfle__
   return rc;
 }
 
+/* Not with every record: the meter's lock is shared. */
+static void tell_passed(const csfle_serde *s, csfle__scratch *x, uint32_t passed)
+{
+  int64_t now = csfle__client_mono(s->client);
+  if (x->told_mono_ms != INT64_MIN && now - x->told_mono_ms < CSFLE__TELL_AGAIN_MS) return;
+  x->told_mono_ms = now;
+  csfle__meter_tell(&s->client->meter, &(csfle__event){ .event = CSFLE_EVENT_PASSED_THROUGH, .subject = csfle__str(s->subject), .count = passed });
+}
+
 static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__use *u, int form, csfle__bytes payload, csfle_buf *out,
                                 csfle_info *info, csfle_error *err)
 {
@@ -254,6 +276,7 @@ static csfle_status read_record(csfle_serde *s, csfle__scratch *x, const csfle__
   }
   if (rc == CSFLE_OK) rc = csfle__emit(out, CSFLE__NONE, body, err);
   if (rc == CSFLE_OK) csfle__info_fill(info, s, u, 0, opened, passed, flags);
+  if (passed) tell_passed(s, x, passed);
   return rc;
 }
 
@@ -284,6 +307,7 @@ csfle_status csfle_deserialize(csfle_serde *s, int form, const void *in, size_t 
     rc = read_record(s, x, u, form, f.payload, out, info, err);
     if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) csfle__contract_where(u->contract->registered, err);
   }
+  csfle__count_message(x, CSFLE__OP_READ, rc);
   csfle__scratch_give(s, x);
   return csfle__finish(out, rc, err);
 }

@@ -4,9 +4,27 @@
 
 #include <stdatomic.h>
 
+static void settle_slot(csfle__slot *t)
+{
+  if (t->uncounted) t->key->track->uses += t->uncounted;
+  t->uncounted = 0;
+}
+
+void csfle__slot_count(csfle_serde *s, csfle__slot *t)
+{
+  const csfle__key *k = t->key;
+  settle_slot(t);
+  uint64_t uses = k->track->uses;
+  if (uses < CSFLE__MAX_GCM_USES / 2 || k->algorithm == CSFLE__AES256_SIV || k->track->near_told || atomic_exchange(&k->track->near_told, 1)) return;
+  csfle__log_line(&s->client->rc.world.log, 4, "encrypt", "data key version %d of KEK %.*s has encrypted 2^31 values here; 2^32 is the most", (int)k->version,
+                  CSFLE__FMT(k->kek_name));
+  csfle__meter_tell(&s->client->meter, &(csfle__event){ .event = CSFLE_EVENT_LIMIT_NEAR, .kek = k->kek_name, .subject = k->subject, .version = k->version,
+                                                        .algorithm = csfle__algorithm_name(k->algorithm), .count = uses });
+}
+
 static void slot_clear(csfle__slot *t)
 {
-  if (t->key && t->uncounted) t->key->track->uses += t->uncounted;
+  if (t->key) settle_slot(t);
   csfle__cipher_free(t->cipher);
   if (t->key) csfle__release(&t->key->shared);
   *t = (csfle__slot){ 0 };
@@ -20,7 +38,16 @@ static void clear_slots(csfle__scratch *x)
 void csfle__scratch_free(csfle__scratch *x)
 {
   if (!x) return;
+  csfle_serde *s = x->serde;
   clear_slots(x);
+  pthread_mutex_lock(&s->lock);
+  for (csfle__scratch **p = &s->all; *p; p = &(*p)->all_next)
+    if (*p == x) {
+      *p = x->all_next;
+      csfle__tally_sum(&s->closed, &x->tally);
+      break;
+    }
+  pthread_mutex_unlock(&s->lock);
   if (x->write) csfle__release(&x->write->shared);
   if (x->read) csfle__release(&x->read->shared);
   csfle__walk_free(&x->walk), csfle__walk_free(&x->other);
@@ -35,10 +62,11 @@ void csfle__scratch_free(csfle__scratch *x)
   csfle__free(x);
 }
 
-static csfle_status scratch_new(csfle__scratch **out, csfle_error *err)
+static csfle_status scratch_new(csfle_serde *s, csfle__scratch **out, csfle_error *err)
 {
   csfle__scratch *x = csfle__calloc(1, sizeof *x);
   if (!x) return csfle__nomem(err);
+  x->serde = s, x->told_mono_ms = INT64_MIN;
   x->walk = x->other = (csfle__walk)CSFLE__WALK_INIT;
   csfle_buf_init(&x->native, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&x->resolved, 0, CSFLE_BUF_WIPE);
@@ -52,6 +80,9 @@ static csfle_status scratch_new(csfle__scratch **out, csfle_error *err)
     csfle__scratch_free(x);
     return rc;
   }
+  pthread_mutex_lock(&s->lock);
+  x->all_next = s->all, s->all = x;
+  pthread_mutex_unlock(&s->lock);
   *out = x;
   return CSFLE_OK;
 }
@@ -82,7 +113,7 @@ csfle_status csfle__scratch_take(csfle_serde *s, csfle__scratch **out, csfle_err
     pthread_mutex_unlock(&s->lock);
   }
   if (!x) {
-    csfle_status rc = scratch_new(&x, err);
+    csfle_status rc = scratch_new(s, &x, err);
     if (rc != CSFLE_OK) return rc;
     x->epoch = s->client->ring.epoch;
   }
@@ -154,9 +185,54 @@ csfle_status csfle__slot_make(csfle_serde *s, csfle__scratch *x, uint64_t contra
     csfle__release(&got->key->shared);
     return rc;
   }
-  *t = (csfle__slot){ contract, rule, version, got->key, c, got->due_wall_ms, got->due_mono_ms, got->key->fetched_mono_ms + s->client->key_expiry_ms, 0 };
+  int64_t from = got->key->fetched_mono_ms, life = s->client->key_expiry_ms;
+  *t = (csfle__slot){ .contract = contract, .rule = rule, .version = version, .key = got->key, .cipher = c, .due = got->due, .kept = got->kept,
+                      .refresh_mono_ms = from + life / 5 * 4, .expires_mono_ms = from + life };
   *out = t;
   return CSFLE_OK;
+}
+
+void csfle__slot_stale(csfle_serde *s, csfle__slot *t, const csfle_error *why)
+{
+  const csfle__key *k = t->key;
+  k->track->retry_mono_ms = csfle__client_mono(s->client) + CSFLE__RETRY_STALE_MS;
+  csfle__meter_tell(&s->client->meter, &(csfle__event){ .event = CSFLE_EVENT_STALE, .kek = k->kek_name, .subject = k->subject, .version = k->version,
+                                                        .algorithm = csfle__algorithm_name(k->algorithm), .cause = why });
+}
+
+void csfle__serde_tally(csfle_serde *s, csfle__tally *to)
+{
+  pthread_mutex_lock(&s->lock);
+  csfle__tally_sum(to, &s->closed);
+  for (const csfle__scratch *x = s->all; x; x = x->all_next) csfle__tally_sum(to, &x->tally);
+  pthread_mutex_unlock(&s->lock);
+}
+
+static void settle(csfle__scratch *x)
+{
+  for (size_t i = 0; i < CSFLE__SLOTS; i++)
+    if (x->slots[i].key) settle_slot(&x->slots[i]);
+}
+
+void csfle__serde_settle(csfle_serde *s)
+{
+  for (size_t i = 0; i < CSFLE__STRIPES; i++) {
+    csfle__scratch *x = atomic_exchange(&s->stripes[i].scratch, NULL);
+    if (!x) continue; /* in use: it is at most CSFLE__COUNT_BATCH behind */
+    settle(x);
+    put_back(s, x, &s->stripes[i]);
+  }
+  pthread_mutex_lock(&s->lock);
+  for (csfle__scratch *x = s->idle; x; x = x->next) settle(x);
+  pthread_mutex_unlock(&s->lock);
+}
+
+void csfle__serde_drop_keys(csfle_serde *s)
+{
+  for (size_t i = 0; i < CSFLE__PLAN_MAX_RULES; i++) {
+    if (s->write_keys[i].got.key) csfle__release(&s->write_keys[i].got.key->shared);
+    s->write_keys[i] = (csfle__write_key){ 0 };
+  }
 }
 
 void csfle__serde_forget(csfle_serde *s)
@@ -169,10 +245,7 @@ void csfle__serde_forget(csfle_serde *s)
   }
   pthread_mutex_lock(&s->lock);
   for (csfle__scratch *x = s->idle; x; x = x->next) csfle__scratch_check(s, x);
-  for (size_t i = 0; i < CSFLE__PLAN_MAX_RULES; i++) {
-    if (s->write_keys[i].got.key) csfle__release(&s->write_keys[i].got.key->shared);
-    s->write_keys[i] = (csfle__write_key){ 0 };
-  }
+  csfle__serde_drop_keys(s);
   pthread_mutex_unlock(&s->lock);
 }
 

@@ -15,6 +15,7 @@
 #define CSFLE__COUNT_BATCH 256 /**< encryptions counted in a scratch before the key's own count is touched */
 #define CSFLE__KEEP_BYTES  (1u << 20) /**< a buffer that grew beyond this is not kept */
 #define CSFLE__MAX_READERS 1000
+#define CSFLE__RETRY_STALE_MS 5000 /**< after registry or KMS did not answer */
 
 /** A cipher ready to use, and until when. */
 typedef struct csfle__slot {
@@ -23,7 +24,9 @@ typedef struct csfle__slot {
   int32_t        version;  /**< reading: of the key; writing: 0 */
   csfle__key    *key;
   csfle__cipher *cipher;
-  int64_t        due_wall_ms, due_mono_ms, expires_mono_ms;
+  csfle__due     due;
+  bool           kept;     /**< as of csfle__key_got */
+  int64_t        refresh_mono_ms, expires_mono_ms; /**< when to ask again; when not to use it any more [AB-11] */
   uint32_t       uncounted; /**< encryptions not yet added to key->track->uses */
 } csfle__slot;
 
@@ -50,6 +53,9 @@ enum { CSFLE__SPAN_CLEAR, CSFLE__SPAN_SEALED, CSFLE__SPAN_PENDING };
 /** What one call works with; one thread at a time. Nothing here is allocated anew once it has seen such a record. */
 typedef struct csfle__scratch {
   struct csfle__scratch *next;
+  csfle_serde           *serde;
+  struct csfle__scratch *all_next;     /**< list of the serde, under its lock */
+  csfle__tally           tally;
   csfle__walk            walk;
   csfle__replacement    *repl, *saved; /**< parallel to walk.spans */
   uint8_t               *state, *saved_state; /**< CSFLE__SPAN_*, parallel too */
@@ -67,6 +73,7 @@ typedef struct csfle__scratch {
   csfle__use            *write, *read; /**< used last, retained: asked for first */
   uint64_t               write_generation;
   int32_t                read_id;      /**< -1: read was found by GUID */
+  int64_t                told_mono_ms; /**< when passed_through was told last */
 } csfle__scratch;
 
 typedef struct csfle__stripe {
@@ -84,6 +91,7 @@ typedef struct csfle__write_key {
 struct csfle_serde {
   csfle_client           *client;
   csfle_serde            *next;   /**< list of the client, under its lock */
+  csfle__ledger          *ledger; /**< borrowed from the client */
   csfle_config           *config; /**< the client's with the serde's properties over it */
   char                   *subject;
   int                     role;
@@ -99,9 +107,12 @@ struct csfle_serde {
   csfle__use             *write;
   _Atomic(uint64_t)       write_generation; /**< goes up with every new `write` */
   csfle__write_key        write_keys[CSFLE__PLAN_MAX_RULES];
+  csfle__flights          flights;  /**< of write_keys */
   bool                    refreshing;
   csfle__scratch         *idle;
   size_t                  idle_count;
+  csfle__scratch         *all;
+  csfle__tally            closed;  /**< of scratches that are gone */
   csfle__stripe           stripes[CSFLE__STRIPES];
 };
 
@@ -114,9 +125,44 @@ csfle_status csfle__scratch_ready(csfle__scratch *x, size_t passes, csfle_error 
 /** Drops slots of keys that were forgotten meanwhile. */
 void csfle__scratch_check(csfle_serde *s, csfle__scratch *x);
 csfle__slot *csfle__slot_find(csfle__scratch *x, uint64_t contract, uint32_t rule, int32_t version);
+/** Whether the key of @p t may be used at @p mono_ms: not longer than the configured maximum. [AB-11] */
+static inline bool csfle__slot_alive(const csfle__slot *t, int64_t mono_ms)
+{
+#ifndef CSFLE_BREAK_KEYS_FOR_EVER
+  return mono_ms < t->expires_mono_ms;
+#else
+  (void)mono_ms;
+  return t->key != NULL;
+#endif
+}
+/** Whether it is time to ask for it again: the last fifth of its life, and not just after nobody answered. */
+static inline bool csfle__slot_ageing(const csfle__slot *t, int64_t mono_ms)
+{
+#ifndef CSFLE_BREAK_KEYS_FOR_EVER
+  return mono_ms >= t->refresh_mono_ms && mono_ms >= t->key->track->retry_mono_ms;
+#else
+  (void)t, (void)mono_ms;
+  return false;
+#endif
+}
+/** Asked for without an answer: goes on with what it has, for now, and says so. */
+void csfle__slot_stale(csfle_serde *s, csfle__slot *t, const csfle_error *why);
 /** Makes a slot over @p got (taken in every case). */
 csfle_status csfle__slot_make(csfle_serde *s, csfle__scratch *x, uint64_t contract, uint32_t rule, int32_t version,
                               csfle__key_got *got, csfle__slot **out, csfle_error *err);
+/** Adds what the serde's scratches counted, those in use too, to @p to. */
+void csfle__serde_tally(csfle_serde *s, csfle__tally *to);
+/** Brings the encryptions that idle scratches have counted to their keys' tracks. */
+void csfle__serde_settle(csfle_serde *s);
+/** The same for one slot; tells when a key comes near its limit. Under no lock. [ENC-106] */
+void csfle__slot_count(csfle_serde *s, csfle__slot *t);
+/** Counts the result of a call. */
+static inline void csfle__count_message(csfle__scratch *x, int op, csfle_status rc)
+{
+  csfle__tally_add(&x->tally.messages[op][rc == CSFLE_OK ? 0 : csfle__tally_status(rc)], 1);
+}
+/** Drops the shared write keys; under the serde's lock. */
+void csfle__serde_drop_keys(csfle_serde *s);
 /** Drops what idle scratches hold and the shared write keys: csfle_client_forget_keys. */
 void csfle__serde_forget(csfle_serde *s);
 /** The spliced value: in[0, consumed) itself when nothing is replaced. */

@@ -244,6 +244,17 @@ static csfle_status run_one(turn *t, csfle__run_encrypt encrypt, uint32_t *flags
   return r->ops->level == CSFLE__LEVEL_FIELD ? run_field(t, err) : run_message(t, err);
 }
 
+/* fields of this record that the rule is for */
+static uint64_t count_fields(const turn *t)
+{
+  uint64_t n = 0;
+  for (size_t k = 0; k < t->x->walk.count; k++) {
+    const csfle__leaf *l = &t->c->plan->leaves[t->x->walk.spans[k].leaf];
+    n += !t->x->walk.spans[k].kind && l->rules & t->c->rules[t->i].bit && l->type != CSFLE__LEAF_NULL;
+  }
+  return n;
+}
+
 static void save(csfle__scratch *x)
 {
   if (!x->walk.count) return;
@@ -262,6 +273,7 @@ csfle_status csfle__run_rules(csfle_serde *s, csfle__scratch *x, const csfle__co
                               csfle__bytes *in, uint64_t *failed, uint32_t *flags, csfle_error *err)
 {
   turn t = { s, x, c, 0, *in };
+  int  op = c->direction == CSFLE__ON_WRITE ? CSFLE__OP_WRITE : CSFLE__OP_READ;
   for (uint32_t n = 0; n < c->rule_count; n++) {
     t.i = c->direction == CSFLE__ON_WRITE ? n : (uint32_t)c->rule_count - 1 - n; /* [SERDE-62] */
     const csfle__contract_rule *r = &c->rules[t.i];
@@ -278,11 +290,13 @@ csfle_status csfle__run_rules(csfle_serde *s, csfle__scratch *x, const csfle__co
       restore(x); /* this rule's fields are as they were, none half done [SERDE-98] */
       *failed |= r->bit;
       *flags |= CSFLE_INFO_RULE_SKIPPED;
+      if (csfle__rule_encrypts(&r->active)) csfle__tally_add(&x->tally.fields[r->tally][op][CSFLE__FIELDS_PASSED], count_fields(&t));
       if (c->direction == CSFLE__ON_WRITE)
         csfle__log_line(&s->client->rc.world.log, 4, "serde", "%s: rule %.*s failed and its onFailure is NONE%s", s->subject,
                         CSFLE__FMT(r->active.rule->name), csfle__rule_encrypts(&r->active) ? ": fields are written in clear" : "");
       continue;
     }
+    if (csfle__rule_encrypts(&r->active)) csfle__tally_add(&x->tally.fields[r->tally][op][CSFLE__FIELDS_REFUSED], count_fields(&t));
     if (rc != CSFLE_E_NOMEM) csfle__where(err, "%.*s", CSFLE__FMT(r->active.rule->name));
     return rc;
   }

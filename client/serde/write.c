@@ -4,8 +4,6 @@
 
 #include <stdatomic.h>
 
-#define RETRY_STALE_MS 5000
-
 /* ---- which contract */
 
 static csfle_status fetch_schema(csfle_serde *s, bool fresh, csfle__registered **out, csfle_error *err)
@@ -39,7 +37,8 @@ static csfle_status make_use(csfle_serde *s, csfle__use *old, csfle__use **out, 
   if (rc != CSFLE_OK) {
     if (old && CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && now - old->fetched_mono_ms < cl->latest_ttl_ms + cl->max_stale_ms) {
       csfle__log_line(&cl->rc.world.log, 4, "serde", "%s: the latest version cannot be asked for; going on with version %d", s->subject, (int)old->version);
-      return csfle__use_over(old->contract, old->fetched_mono_ms, now + RETRY_STALE_MS, true, out, err);
+      csfle__meter_tell(&cl->meter, &(csfle__event){ .event = CSFLE_EVENT_STALE, .subject = csfle__str(s->subject), .cause = err });
+      return csfle__use_over(old->contract, old->fetched_mono_ms, now + CSFLE__RETRY_STALE_MS, true, out, err);
     }
     return rc;
   }
@@ -79,6 +78,7 @@ static csfle_status shared_use(csfle_serde *s, csfle__use **out, uint64_t *gener
     drop = made, made = s->write;
     csfle__retain(&made->shared);
   } else if (rc == CSFLE_OK) {
+    if (old && old->contract != made->contract) csfle__serde_drop_keys(s); /* of rules that are no more */
     drop = s->write, s->write = made;
     s->write_generation++;
     csfle__retain(&made->shared);
@@ -108,23 +108,39 @@ csfle_status csfle__write_use(csfle_serde *s, csfle__scratch *x, const csfle__us
 
 /* ---- which key */
 
-static bool due(int64_t wall, int64_t mono, int64_t due_wall, int64_t due_mono) { return wall >= due_wall && mono >= due_mono; }
-
 static bool used_up(const csfle__key *k)
 {
   return k->algorithm != CSFLE__AES256_SIV && k->track->uses >= CSFLE__MAX_GCM_USES;
 }
 
-/* The key that all threads of the serde share, retained; false when it must be fetched. */
-static bool shared_key(csfle_serde *s, const csfle__contract *c, uint32_t i, int64_t wall, int64_t mono, csfle__key_got *out, bool *had)
+/* The limits a key that should have a successor may go on within. [ENC-106] [AB-12] */
+static csfle_status may_write(const csfle_client *cl, const csfle__key *k, const csfle__due *d, bool rotating, int64_t wall, csfle_error *err)
 {
-  bool good = false;
+#ifndef CSFLE_BREAK_OVERUSE
+  if (used_up(k) && !cl->allow_overused)
+    return csfle__fail(err, CSFLE_E_POLICY, "data key version %d has encrypted 2^32 values, the most that AES-GCM allows%s (csfle.allow.overused.keys permits more)",
+                       (int)k->version, rotating ? ", and no next version can be made" : "; set encrypt.dek.expiry.days");
+#endif
+  if (rotating && cl->max_overdue_ms >= 0 && d->period_end_ms != INT64_MAX && wall - d->period_end_ms > cl->max_overdue_ms)
+    return csfle__fail(err, CSFLE_E_POLICY, "data key version %d is past its period by more than csfle.rotation.max.overdue.ms, and no next version can be made",
+                       (int)k->version);
+  return CSFLE_OK;
+}
+
+/* The key that all threads of the serde share, retained; false when it must be fetched: *held is then its order, if there is one. */
+static bool shared_key(csfle_serde *s, const csfle__contract *c, uint32_t i, int64_t wall, int64_t mono, csfle__key_got *out, uint64_t *held)
+{
+  bool    good = false;
+  int64_t life = s->client->key_expiry_ms;
   pthread_mutex_lock(&s->lock);
-  csfle__write_key *k = &s->write_keys[i];
-  if (k->got.key && k->contract == c->uid) {
-    *had = true;
-    good = !due(wall, mono, k->got.due_wall_ms, k->got.due_mono_ms) && mono < k->got.key->fetched_mono_ms + s->client->key_expiry_ms && !used_up(k->got.key);
-    if (good) *out = k->got, csfle__retain(&k->got.key->shared);
+  const csfle__write_key *w = &s->write_keys[i];
+  const csfle__key       *k = w->contract == c->uid ? w->got.key : NULL;
+  if (k) {
+    csfle__slot as = { .key = w->got.key, .refresh_mono_ms = k->fetched_mono_ms + life / 5 * 4, .expires_mono_ms = k->fetched_mono_ms + life };
+    if (k->order > *held) *held = k->order;
+    good = csfle__slot_alive(&as, mono) && !csfle__slot_ageing(&as, mono) && !csfle__due_now(&w->got.due, wall, mono) &&
+           (!used_up(k) || w->got.kept || !c->rules[i].params.expiry_days);
+    if (good) *out = w->got, csfle__retain(&out->key->shared);
   }
   pthread_mutex_unlock(&s->lock);
   return good;
@@ -143,58 +159,87 @@ static void share_key(csfle_serde *s, const csfle__contract *c, uint32_t i, cons
   if (drop) csfle__release(&drop->shared);
 }
 
+typedef struct flight_name {
+  uint64_t contract, rule;
+} flight_name;
+
+/*
+ * Of the serde's threads one asks, and shares what it got before the others look. What the others wait for is not
+ * handed over but looked up: a key has times beside it.
+ */
+static csfle_status fetch_key(csfle_serde *s, const csfle__contract *c, uint32_t i, int64_t wall, int64_t mono, csfle__key_want *want, csfle__key_got *got,
+                              csfle_error *err)
+{
+  flight_name    name = { c->uid, i };
+  csfle__flight  flight;
+  csfle__shared *none = NULL;
+  uint64_t       epoch = s->client->ring.epoch;
+  csfle_status   rc = CSFLE_OK;
+  if (shared_key(s, c, i, wall, mono, got, &want->held)) return CSFLE_OK;
+  if (!csfle__flight_begin(&s->flights, &flight, csfle__view(&name, sizeof name), &none, &rc, err)) {
+    if (rc != CSFLE_OK || shared_key(s, c, i, wall, mono, got, &want->held)) return rc;
+    want->fresh = want->held != 0;
+    return csfle__ring_get(&s->client->ring, want, got, err); /* it was forgotten at once, or lives for no time at all */
+  }
+  csfle_error local = CSFLE_ERROR_INIT;
+  if (!shared_key(s, c, i, wall, mono, got, &want->held)) {
+    want->fresh = want->held != 0;
+    rc = csfle__ring_get(&s->client->ring, want, got, &local);
+    if (rc == CSFLE_OK) share_key(s, c, i, got, epoch);
+  }
+  csfle__flight_end(&s->flights, &flight, NULL, rc, &local);
+  if (rc != CSFLE_OK && err) *err = local;
+  return rc;
+}
+
+/* Nobody answers: goes on with the key of @p t if it may. Past the grace a missing successor is told. */
+static csfle_status go_on(csfle_serde *s, csfle__slot *t, bool rotating, bool due, bool grace, int64_t wall, csfle_error *err)
+{
+  csfle_client *cl = s->client;
+  csfle_error   why = err ? *err : (csfle_error)CSFLE_ERROR_INIT;
+  csfle_status  rc = why.code;
+  if (due && may_write(cl, t->key, &t->due, rotating, wall, NULL) != CSFLE_OK) return rc;
+  csfle__slot_stale(s, t, &why);
+  if (due && !grace) {
+    t->key->track->overdue = 1;
+    csfle__meter_tell(&cl->meter, &(csfle__event){ .event = CSFLE_EVENT_ROTATION_OVERDUE, .kek = t->key->kek_name, .subject = t->key->subject, .cause = &why,
+                                                   .algorithm = csfle__algorithm_name(t->key->algorithm), .version = t->key->version });
+  }
+  return CSFLE_OK;
+}
+
 csfle_status csfle__write_slot(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__slot **out, csfle_error *err)
 {
   const csfle__contract_rule *r = &c->rules[i];
   csfle_client               *cl = s->client;
-  int64_t                     mono = csfle__client_mono(cl), wall = r->params.expiry_days ? csfle__client_wall(cl) : 0;
-  uint64_t                    epoch = cl->ring.epoch;
+  bool                        rotating = r->params.expiry_days > 0;
+  int64_t                     mono = csfle__client_mono(cl), wall = rotating ? csfle__client_wall(cl) : 0;
   csfle__slot                *t = csfle__slot_find(x, c->uid, i, 0);
-  bool                        rotating = r->params.expiry_days > 0, had = t != NULL, full = t && used_up(t->key);
-  bool alive = t && mono < t->expires_mono_ms, old = t && due(wall, mono, t->due_wall_ms, t->due_mono_ms);
-  if (alive && !old && !full) {
-    *out = t;
-    return CSFLE_OK;
-  }
-  csfle__key_want want = { .params = &r->params, .subject = csfle__str(s->subject), .write = true, .props = &r->props };
+  bool                        alive = t && csfle__slot_alive(t, mono), full = t && used_up(t->key);
+  bool due = t && (csfle__due_now(&t->due, wall, mono) || (full && rotating && !t->kept)), ageing = t && csfle__slot_ageing(t, mono);
+  *out = t;
+  if (alive && !due && !ageing) return full || t->kept ? may_write(cl, t->key, &t->due, rotating, wall, err) : CSFLE_OK;
+  /* nobody answered a moment ago */
+  if (alive && !ageing && mono < t->key->track->retry_mono_ms && may_write(cl, t->key, &t->due, rotating, wall, NULL) == CSFLE_OK) return CSFLE_OK;
+  /* due or ageing, but young enough to go on with while another thread asks */
+  flight_name name = { c->uid, i };
+  bool        grace = alive && !full && (!due || (t->due.wall_ms != INT64_MIN && wall - t->due.wall_ms < cl->grace_ms));
+  if (grace && csfle__flight_going(&s->flights, csfle__view(&name, sizeof name))) return CSFLE_OK;
+  csfle__key_want want = { .params = &r->params, .subject = csfle__str(s->subject), .write = true, .props = &r->props, .used_up = full };
   csfle__key_got  got;
-  csfle_status    rc = CSFLE_OK;
-  /* past its age, but young enough to go on with while another thread makes the next one */
-  bool grace = alive && old && !full && t->due_wall_ms != INT64_MIN && wall - t->due_wall_ms < cl->grace_ms;
-  if (grace && csfle__ring_name(&x->tmp, &want, -1, false, NULL) == CSFLE_OK && csfle__flight_going(&cl->ring.flights, csfle__buf_view(&x->tmp))) {
-    *out = t;
-    return CSFLE_OK;
-  }
-  if (!shared_key(s, c, i, wall, mono, &got, &had)) {
-    want.fresh = had, want.used_up = full;
-    rc = csfle__ring_get(&cl->ring, &want, &got, err);
-    if (CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && grace) {
-      *out = t;
-      return CSFLE_OK;
-    }
-    if (rc != CSFLE_OK) return rc;
-    if (used_up(got.key)) {
-      csfle__release(&got.key->shared);
-      return csfle__fail(err, CSFLE_E_POLICY, "data key version %d has encrypted 2^32 values, the most that AES-GCM allows%s", (int)got.key->version,
-                         rotating ? "" : "; set encrypt.dek.expiry.days");
-    }
-    share_key(s, c, i, &got, epoch);
-  }
-  return csfle__slot_make(s, x, c->uid, i, 0, &got, out, err);
+  csfle_error     local = CSFLE_ERROR_INIT;
+  if (!err) err = &local;
+  if (t) want.held = t->key->order;
+  csfle_status rc = fetch_key(s, c, i, wall, mono, &want, &got, err);
+  if (CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && alive) return go_on(s, t, rotating, due, grace, wall, err);
+  if (rc != CSFLE_OK) return rc;
+  if (used_up(got.key) || got.kept) rc = may_write(cl, got.key, &got.due, rotating, wall, err);
+  if (rc == CSFLE_OK) return csfle__slot_make(s, x, c->uid, i, 0, &got, out, err);
+  csfle__release(&got.key->shared);
+  return rc;
 }
 
 /* ---- one rule */
-
-static void count_uses(const csfle_serde *s, csfle__slot *t, size_t n)
-{
-  t->uncounted += (uint32_t)n;
-  if (t->uncounted < CSFLE__COUNT_BATCH) return;
-  uint64_t add = t->uncounted, before = atomic_fetch_add(&t->key->track->uses, add);
-  t->uncounted = 0;
-  if (before < CSFLE__MAX_GCM_USES / 2 && before + add >= CSFLE__MAX_GCM_USES / 2 && t->key->algorithm != CSFLE__AES256_SIV)
-    csfle__log_line(&s->client->rc.world.log, 4, "encrypt", "data key version %d of KEK %.*s has encrypted 2^31 values here; 2^32 is the most",
-                    (int)t->key->version, CSFLE__FMT(t->key->kek_name));
-}
 
 static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__contract *c, uint32_t i, csfle__bytes in, uint32_t *flags, csfle_error *err)
 {
@@ -221,7 +266,7 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
   if (!n) return CSFLE_OK; /* nothing to encrypt costs no key [ENC-33] */
   csfle_status rc = csfle__write_slot(s, x, c, i, &t, err);
   if (rc != CSFLE_OK) return rc;
-  if (csfle__dek_expired(t->key->ts_ms, r->params.expiry_days ? csfle__client_wall(s->client) : 0, r->params.expiry_days)) *flags |= CSFLE_INFO_STALE_KEY;
+  if (r->params.expiry_days && csfle__dek_expired(t->key->ts_ms, csfle__ring_now(&s->client->ring), r->params.expiry_days)) *flags |= CSFLE_INFO_STALE_KEY;
   int32_t          version = r->params.expiry_days > 0 ? t->key->version : 0;
   csfle__algorithm a = t->key->algorithm;
   for (size_t k = 0; k < x->walk.count; k++) {
@@ -249,7 +294,9 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     x->state[k] = CSFLE__SPAN_SEALED;
     b->len += len;
   }
-  count_uses(s, t, n);
+  t->uncounted += (uint32_t)n;
+  if (t->uncounted >= CSFLE__COUNT_BATCH) csfle__slot_count(s, t);
+  if (rc == CSFLE_OK) csfle__tally_add(&x->tally.fields[r->tally][CSFLE__OP_WRITE][CSFLE__FIELDS_DONE], n);
   return rc;
 }
 
@@ -346,7 +393,9 @@ csfle_status csfle_serialize(csfle_serde *s, int form, const void *in, size_t le
     rc = write_record(s, x, u, form, csfle__view(in, len), out, info, err);
     if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) csfle__contract_where(u->contract->registered, err);
   }
+  csfle__count_message(x, CSFLE__OP_WRITE, rc);
   csfle__scratch_give(s, x);
+  if (rc == CSFLE_E_POLICY) csfle__meter_tell(&s->client->meter, &(csfle__event){ .event = CSFLE_EVENT_POLICY, .subject = csfle__str(s->subject), .cause = err });
   return csfle__finish(out, rc, err);
 }
 

@@ -123,6 +123,27 @@ typedef struct csfle_kms       csfle_kms;
 /** One log line, at most @p syslog_level (3 error .. 7 debug). Called from the thread that did the work. */
 typedef void (*csfle_log_fn)(void *opaque, int syslog_level, const char *facility, const char *text);
 
+/** What a client tells the application as it happens. Numbers never change; new ones may come. */
+enum {
+  CSFLE_EVENT_DEK_MADE         = 1, /**< the first version of a data key was made by this client */
+  CSFLE_EVENT_DEK_ROTATED      = 2, /**< this client made the next version */
+  CSFLE_EVENT_ROTATION_OVERDUE = 3, /**< a data key is past its period or used up and no successor could be made: a person has to act */
+  CSFLE_EVENT_DENIED           = 4, /**< registry or KMS refused: no right, key disabled or deleted */
+  CSFLE_EVENT_STALE            = 5, /**< the registry cannot be reached; going on with what was known */
+  CSFLE_EVENT_PASSED_THROUGH   = 6, /**< a reader got ciphertext, for a rule failed and its onFailure is NONE */
+  CSFLE_EVENT_LIMIT_NEAR       = 7, /**< a data key has encrypted 2^31 values here; AES-GCM allows 2^32 */
+  CSFLE_EVENT_POLICY           = 8  /**< the local policy (csfle.require.*, csfle.allow.*) refused a record: nothing was written */
+};
+/** "dek_made" for CSFLE_EVENT_DEK_MADE; "unknown" for other numbers. */
+CSFLE_EXPORT const char *csfle_event_name(int event);
+/**
+ * One event. @p json: {"event":"dek_rotated","kek":"orders-pii","subject":"orders-value","algorithm":"AES256_GCM","version":4,"before":3},
+ * with "status", "http" and "message" of the error that caused it and "count" where there are some; names of schema and configuration
+ * only, never data, keys or tokens. Called from the thread that did the work, which waits for it. Events that could come with every
+ * record come once a minute for each cause.
+ */
+typedef void (*csfle_event_fn)(void *opaque, int event, const char *json);
+
 /**
  * A configuration from lines "name=value" ('#' comments, "include=FILE"), or empty for NULL. Names are those of the
  * Java serdes where they exist; ours begin with "csfle.". A bad line is reported by csfle_client_open. NULL: no memory.
@@ -131,6 +152,7 @@ CSFLE_EXPORT csfle_config *csfle_config_new(const char *properties_text);
 /** Sets one property. CSFLE_E_CONFIG names an unknown property or a value it cannot have; nothing is changed then. */
 CSFLE_EXPORT csfle_status  csfle_config_set(csfle_config *c, const char *name, const char *value, csfle_error *err);
 CSFLE_EXPORT void          csfle_config_on_log(csfle_config *c, int max_level, csfle_log_fn fn, void *opaque);
+CSFLE_EXPORT void          csfle_config_on_event(csfle_config *c, csfle_event_fn fn, void *opaque);
 /** Sends the library's HTTP requests through @p t instead of libcurl. The struct is copied, opaque is not. */
 CSFLE_EXPORT csfle_status  csfle_config_add_transport(csfle_config *c, const csfle_transport *t, csfle_error *err);
 /**
@@ -144,6 +166,12 @@ CSFLE_EXPORT void          csfle_config_free(csfle_config *c);
 
 /** Copies @p c. No I/O, no thread. NULL with @p err set when the configuration cannot be used. */
 CSFLE_EXPORT csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err);
+enum { CSFLE_STATS_JSON = 0, CSFLE_STATS_PROMETHEUS = 1 };
+/**
+ * What the client has counted since it was opened, into @p out (replaced): Prometheus text (exposition format 0.0.4), or a JSON object of
+ * metric names with arrays of samples. Label values are names of schema and configuration; csfle.metrics.subject=false leaves subjects out.
+ */
+CSFLE_EXPORT csfle_status  csfle_client_stats(csfle_client *cl, int as, csfle_buf *out, csfle_error *err);
 /** Wipes plain data keys of the KEK named (NULL: of all) now; they are fetched again when next needed. */
 CSFLE_EXPORT void          csfle_client_forget_keys(csfle_client *cl, const char *kek);
 /** Frees it and wipes its keys. Serdes of it must be closed before. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static char *copy(const char *s) { return s ? strdup(s) : NULL; }
 
@@ -285,8 +286,14 @@ static void start(void *opaque, csfle_exchange *x)
   if (status > 0) a = say(status, "%s", text ? text : "");
   else if (!f->hook && f->script_at < f->script_count) a = say(f->script[f->script_at].status, "%s", f->script[f->script_at].body), f->script_at++;
   else if (status == 0) a = on_state(f, method, path, sent);
+  char date[64] = "";
+  if (f->says_date) {
+    time_t    now = (f->now_ms - f->behind_ms) / 1000;
+    struct tm tm;
+    strftime(date, sizeof date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &tm));
+  }
   pthread_mutex_unlock(&f->lock);
-  csfle_exchange_done(x, a.status, "", a.body, a.body ? strlen(a.body) : 0, status < 0 ? "connection refused" : NULL);
+  csfle_exchange_done(x, a.status, date, a.body, a.body ? strlen(a.body) : 0, status < 0 ? "connection refused" : NULL);
   free(a.body);
   free(sent);
 }

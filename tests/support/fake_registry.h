@@ -32,6 +32,7 @@ struct csfle_fake {
   csfle__clock       clock;      /**< wall and monotonic: now_ms and mono_ms */
   _Atomic(int64_t)   now_ms, mono_ms;
   int64_t            behind_ms;  /**< the registry's clock is that far behind the client's */
+  bool               says_date;  /**< answers have a Date header, by the registry's clock */
   pthread_mutex_t    lock;
   csfle_fake_schema *schemas;
   csfle_fake_key    *keys;

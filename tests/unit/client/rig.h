@@ -34,15 +34,20 @@ static inline void rig_log(void *opaque, int level, const char *facility, const 
   if (strstr(text, "078-05-1120") || strstr(text, "mysecret")) fail_msg("logged: %s", text); /* ENC-102 */
 }
 
-static inline csfle_client *rig_client(csfle_fake *f, const char *props)
+/* NULL: nobody listens. */
+static csfle_event_fn rig_on_event;
+
+/* Over @p t and with @p clock, those of a fake registry or others. */
+static inline csfle_client *rig_client_over(const csfle_transport *t, const csfle__clock *clock, const char *props)
 {
   csfle_error   err = CSFLE_ERROR_INIT;
   csfle_config *c = csfle_config_new(RIG_PROPS);
   assert_non_null(c);
   if (c->bad.code) fail_msg("%s", c->bad.msg);
-  csfle__config_set_clock(c, &f->clock);
+  csfle__config_set_clock(c, clock);
   csfle_config_on_log(c, 7, rig_log, NULL);
-  assert_int_equal(csfle_config_add_transport(c, &f->transport, &err), CSFLE_OK);
+  if (rig_on_event) csfle_config_on_event(c, rig_on_event, NULL);
+  assert_int_equal(csfle_config_add_transport(c, t, &err), CSFLE_OK);
   char *copy = strdup(props ? props : "");
   for (char *line = strtok(copy, "\n"); line; line = strtok(NULL, "\n")) {
     char *eq = strchr(line, '=');
@@ -55,6 +60,8 @@ static inline csfle_client *rig_client(csfle_fake *f, const char *props)
   csfle_config_free(c);
   return cl;
 }
+
+static inline csfle_client *rig_client(csfle_fake *f, const char *props) { return rig_client_over(&f->transport, &f->clock, props); }
 
 static inline csfle_serde *rig_serde(csfle_client *cl, const char *topic, const char *schema, const char *const *props)
 {
@@ -79,6 +86,20 @@ static inline void rig_close(rig *r)
   csfle_serde_close(r->serde);
   csfle_client_close(r->client);
   csfle_fake_free(&r->fake);
+}
+
+/* A metric's line in the client's Prometheus text, "csfle_messages_total{op=\"serialize\",...}": its value, -1 when there is none. */
+static inline double rig_metric(csfle_client *cl, const char *sample)
+{
+  csfle_buf   b;
+  csfle_error e = CSFLE_ERROR_INIT;
+  double      v = -1;
+  csfle_buf_init(&b, 0, 0);
+  if (csfle_client_stats(cl, CSFLE_STATS_PROMETHEUS, &b, &e) != CSFLE_OK) fail_msg("%s", e.msg);
+  for (const char *line = csfle__buf_cstr(&b); line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : "")
+    if (strncmp(line, sample, strlen(sample)) == 0 && line[strlen(sample)] == ' ') v = atof(line + strlen(sample) + 1);
+  csfle_buf_free(&b);
+  return v;
 }
 
 static inline bool rig_contains(csfle__bytes hay, const char *needle)

@@ -18,7 +18,7 @@ static int64_t zero(void *opaque) { return (void)opaque, 0; }
 static csfle__rc rc;
 static void      open_rc(const char *urls, const char *user, const char *headers)
 {
-  csfle__world w = { { zero, zero, NULL }, { NULL, NULL, 0 }, NULL, highest };
+  csfle__world w = { { zero, zero, NULL }, { NULL, NULL, 0 }, NULL, highest, NULL };
   assert_ok(csfle__rc_init(&rc, &w, csfle__str(urls), user, csfle__str(headers), err));
   bound_count = 0;
 }
@@ -152,7 +152,7 @@ TEST(headers_and_credentials_are_sent) /* SERDE-163 SERDE-164 SERDE-167 */
 
 static csfle_status fetch_latest(csfle_fake *f, const char *subject, csfle__registered **out, csfle_error *e)
 {
-  csfle__world        w = { f->clock, { NULL, NULL, 0 }, &f->transport, highest };
+  csfle__world        w = { f->clock, { NULL, NULL, 0 }, &f->transport, highest, NULL };
   csfle__schema_fetch fetch;
   csfle_status        st = csfle__rc_init(&rc, &w, CSFLE__LIT("http://fake"), NULL, CSFLE__NONE, e);
   if (st != CSFLE_OK) return st;
