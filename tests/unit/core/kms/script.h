@@ -20,6 +20,7 @@ typedef struct script {
   int64_t       now_ms, mono_ms, waited_ms;
   unsigned      waits;
   unsigned      addresses; /* of the last request */
+  char          ca[64];    /* file of trusted certificates of its own, likewise */
   char          log[24][8192]; /* "METHOD url\nheaders\nbody" of each request */
 } script;
 
@@ -70,6 +71,7 @@ static csfle_status script_run(script *s, csfle__kms *k, bool unwrap, csfle__byt
       snprintf(s->log[s->sent], sizeof s->log[0], "%s %.*s\n%.*s\n%.*s", c.io.request.method, CSFLE__FMT(u), CSFLE__FMT(h), CSFLE__FMT(b));
       assert_int_not_equal(c.io.request.addresses, 0); /* AB-8: no request goes out unlooked at */
       s->addresses = c.io.request.addresses;
+      snprintf(s->ca, sizeof s->ca, "%s", c.io.request.tls && c.io.request.tls->ca_file ? c.io.request.tls->ca_file : "");
       if (s->sent >= s->count) fail_msg("one request too many: %s", s->log[s->sent]);
       const answer *a = &s->answers[s->sent++];
       csfle__buf_clear(&c.io.reply.headers), csfle__buf_clear(&c.io.reply.body);

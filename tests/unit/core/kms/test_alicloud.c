@@ -186,7 +186,6 @@ TEST(credentials_come_from_every_source_of_the_chain)
     { "role without arn", P({ "alicloud.kms.credentialType", "RAM-role-ARN" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "needs roleArn" },
     { "odd type", P({ "alicloud.kms.credentialType", "magic" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "unknown credential type" },
     { "short session", P({ "alicloud.kms.roleSessionExpiration", "60" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "at least 900" },
-    { "CA", P({ "alicloud.kms.caFile", "/ca" }), NULL, NULL, NULL, 0, NULL, CSFLE_E_CONFIG, "a KEK may not" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     csfle_error err = CSFLE_ERROR_INIT;
@@ -239,6 +238,25 @@ TEST(an_endpoint_that_the_registry_names_is_not_trusted)
   assert_non_null(strstr(s.log[0], "https://bucket.oss-cn-hangzhou.aliyuncs.com/?"));
 }
 
+TEST(certificates_that_the_operator_names_are_trusted_and_a_kek_names_none) /* AB-8 */
+{
+  static const pair file[] = { { "alicloud.kms.accessKeyId", "a" }, { "alicloud.kms.accessKeySecret", "b" }, { "alicloud.kms.caFile", "/ca.pem" }, { 0 } };
+  static const pair variable[] = { { "ALICLOUD_KMS_CA_FILE", "/env.pem" }, { 0 } };
+  const answer      a[] = { { 200, BLOB, NULL } };
+  csfle_error       err = CSFLE_ERROR_INIT;
+  fresh(file, variable, NULL, a, 1);
+  assert_int_equal(wrap(ID, &err), CSFLE_OK);
+  assert_string_equal(s.ca, "/ca.pem");
+  fresh(keys, variable, NULL, a, 1);
+  assert_int_equal(wrap(ID, &err), CSFLE_OK);
+  assert_string_equal(s.ca, "/env.pem");
+  fresh(file, NULL, NULL, a, 1);
+  s.own = NULL;
+  assert_int_equal(wrap(ID, &err), CSFLE_E_CONFIG);
+  assert_non_null(strstr(err.msg, "a KEK may not"));
+  assert_int_equal(s.sent, 0);
+}
+
 /* ENC-101 */
 static csfle_status tortured(const pair *props, const pair *variables, const pair *files, const answer *a, size_t count)
 {
@@ -249,6 +267,7 @@ TEST(every_failed_allocation_is_survived_and_secrets_are_wiped)
 {
   const answer two[] = { { 200, KEYS("R"), NULL }, { 200, BLOB, NULL } }, ecs[] = { { 200, "t", NULL }, { 200, "role", NULL }, { 200, BOX("E"), NULL }, { 200, BLOB, NULL } };
   TORTURE(tortured(keys, NULL, NULL, two + 1, 1));
+  TORTURE(tortured(keys, P({ "ALICLOUD_KMS_CA_FILE", "/env.pem" }), NULL, two + 1, 1));
   TORTURE(tortured(P({ "alicloud.kms.accessKeyId", "a" }, { "alicloud.kms.accessKeySecret", "b" }, { "alicloud.kms.roleArn", "r" }), NULL, NULL, two, 2));
   TORTURE(tortured(NULL, P({ "HOME", "/h" }), P({ "/h/.alibabacloud/credentials", "[default]\ntype=access_key\naccess_key_id=FILE\naccess_key_secret=x\n" }), two + 1, 1));
   TORTURE(tortured(NULL, NULL, NULL, ecs, 4));
