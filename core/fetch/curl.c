@@ -38,6 +38,7 @@ typedef struct transfer {
   const char  *failure; /* why a callback stopped the transfer */
   csfle__curl *curl;
   unsigned     addresses; /* what may be connected to; 0: anything */
+  bool         headed;    /* the head has come to its end */
 } transfer;
 
 /* ---- which addresses [AB-8] */
@@ -124,8 +125,9 @@ static size_t on_header(char *ptr, size_t size, size_t count, void *opaque)
   transfer    *t = opaque;
   csfle__bytes line = csfle__view(ptr, size * count);
   /* a new status line: what came before was "100 Continue" */
-  if (csfle__starts(line, CSFLE__LIT("HTTP/"))) csfle__buf_clear(&t->headers);
-  else if (csfle__trim(line).len) {
+  if (csfle__starts(line, CSFLE__LIT("HTTP/"))) csfle__buf_clear(&t->headers), t->headed = false;
+  else if (!csfle__trim(line).len) t->headed = true;
+  else {
     csfle_status rc = csfle__buf_put(&t->headers, line.ptr, line.len, NULL);
     if (rc != CSFLE_OK) {
       t->failure = rc == CSFLE_E_SPACE ? "reply headers are too long" : "out of memory";
@@ -318,6 +320,7 @@ static void start(void *opaque, csfle_exchange *x)
   csfle_buf_init(&t.body, c->max_reply_bytes, CSFLE_BUF_WIPE);
   CURLcode code = set_up(c, h, x, list, &t);
   if (code == CURLE_OK) code = curl_easy_perform(h);
+  if (code == CURLE_OK && !t.headed) code = CURLE_PARTIAL_FILE; /* curl takes a head that was cut off for a reply without a body */
   long status = 0;
   curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
   if (code != CURLE_OK) explain(h, code, &t, c->max_reply_bytes, why, sizeof why);

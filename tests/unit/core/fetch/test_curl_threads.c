@@ -80,6 +80,9 @@ static void *serve_one(void *opaque)
     } else if (strcmp(path, "/cut") == 0) {
       SAY(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
       return close(fd), NULL;
+    } else if (strcmp(path, "/cuthead") == 0) {
+      SAY(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/js");
+      return close(fd), NULL;
     } else if (strcmp(path, "/none") == 0) {
       return close(fd), NULL;
     } else if (strcmp(path, "/continue") == 0) {
@@ -248,6 +251,8 @@ TEST(failures_are_said_in_words_without_the_url)
   ask(c, &io, "GET", "/cut", NULL);
   assert_string_equal(io.reply.failure, "connection closed inside the reply");
   assert_int_equal(io.reply.body.len, 0);
+  ask(c, &io, "GET", "/cuthead", NULL);
+  assert_string_equal(io.reply.failure, "connection closed inside the reply");
   ask(c, &io, "GET", "/none", NULL);
   assert_string_equal(io.reply.failure, "connection closed before the reply");
   csfle__io_free(&io);
