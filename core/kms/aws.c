@@ -51,13 +51,15 @@ csfle_status csfle__aws_fail(const csfle__http_about *about, const csfle__kms_ca
   static const char *const unknown[] = { "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
                                          "SignatureDoesNotMatch", "IncompleteSignatureException", "IncompleteSignature", "MissingAuthenticationTokenException",
                                          "MissingAuthenticationToken", "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", NULL };
+  static const char *const record[] = { "InvalidCiphertextException", "IncorrectKeyException", "ValidationException", NULL };
   csfle_status             rc = csfle__http_fail(about, call, w, err);
   if (call->io.reply.status == 0) return rc;
   if (one_of(w->code, gone)) rc = CSFLE_E_KEY_GONE;
   else if (one_of(w->code, unknown)) rc = CSFLE_E_UNAUTHENTICATED;
-  else if (strstr(w->code, "AccessDenied") || strstr(w->code, "Unauthorized")) rc = CSFLE_E_FORBIDDEN;
-  else if (call->io.reply.status != 401 && call->io.reply.status != 403 && !csfle__http_transient(&call->io.reply) && csfle__aws_transient(&call->io.reply, w))
-    rc = strstr(w->code, "Timeout") ? CSFLE_E_UNAVAILABLE : CSFLE_E_THROTTLED;
+  else if (rc == CSFLE_E_DECRYPT && csfle__aws_transient(&call->io.reply, w)) rc = strstr(w->code, "Timeout") ? CSFLE_E_UNAVAILABLE : CSFLE_E_THROTTLED;
+  else if (rc != CSFLE_E_UNAUTHENTICATED && (strstr(w->code, "AccessDenied") || strstr(w->code, "Unauthorized"))) rc = CSFLE_E_FORBIDDEN;
+  else if (rc == CSFLE_E_DECRYPT && !one_of(w->code, record)) /* a redirect, a 404 of somebody else: nothing that another record could change */
+    rc = call->io.reply.status >= 500 ? CSFLE_E_UNAVAILABLE : CSFLE_E_CONFIG;
   if (err) err->code = rc;
   return rc;
 }
@@ -226,13 +228,13 @@ static csfle_status take(const csfle__aws *a, csfle__kms_call *call, const csfle
   yyjson_doc  *doc = NULL;
   csfle_status rc = csfle__json_parse_secret(&doc, csfle__buf_view(&call->io.reply.body), err);
   if (rc == CSFLE_E_NOMEM) return rc;
-  if (rc != CSFLE_OK) return csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer is not JSON");
+  if (rc != CSFLE_OK) return csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer is not JSON");
   yyjson_val  *root = yyjson_doc_get_root(doc);
   csfle__bytes text = csfle__json_member_text(root, call->unwrap ? "Plaintext" : "CiphertextBlob");
   if (call->unwrap && a->checks_key && !csfle__eq_str(csfle__json_member_text(root, "KeyId"), a->key_id))
     rc = csfle__http_failf(about, CSFLE_E_DECRYPT, err, "decryption failed: wrong key id"); /* [ENC-84] */
   else if (!csfle__http_unbase64(text, &call->out, &rc))
-    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no %s in base64", call->unwrap ? "Plaintext" : "CiphertextBlob");
+    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no %s in base64", call->unwrap ? "Plaintext" : "CiphertextBlob");
   yyjson_doc_free(doc);
   return rc;
 }

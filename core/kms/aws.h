@@ -50,7 +50,7 @@ typedef struct csfle__aws_login {
 csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms_call *call, csfle_error *err);
 void csfle__aws_login_free(csfle__aws_login *l);
 
-/** Codes that AWS uses, put into csfle__http_fail's result: class DENIED for refused access and unusable keys. */
+/** csfle__http_fail with what AWS's codes mean: class DENIED for refused access and unusable keys, RECORD only where the wrapped bytes are named. */
 csfle_status csfle__aws_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err);
 bool csfle__aws_transient(const csfle__reply *r, const csfle__http_words *w);
 /** A clock complaint with a Date at least a minute away from ours: takes the offset. At most once a call: *tried. */

@@ -217,8 +217,8 @@ static csfle_status take_json(csfle__aws_login *l, const csfle__kms_call *call, 
 static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about, const csfle__http_words *w, csfle_error *err)
 {
   csfle__aws_fail(about, call, w, err);
-  /* a login service that says 400 refuses this identity; nothing is wrong with the record */
-  if (err && err->code == CSFLE_E_DECRYPT) err->code = CSFLE_E_UNAUTHENTICATED;
+  /* a login service that says 400 refuses this identity */
+  if (err && call->io.reply.status == 400 && (err->code == CSFLE_E_DECRYPT || err->code == CSFLE_E_CONFIG)) err->code = CSFLE_E_UNAUTHENTICATED;
   csfle__io_reset(&call->io);
   return CSFLE__FAIL;
 }
