@@ -30,6 +30,15 @@ def fetch(name):
     return subprocess.run([os.path.join(TOP, "scripts/fetch"), name], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
+def inside(name):
+    """Goes on with the Python of scripts/fetch NAME: the suite starts over in it, unless it is it."""
+    python = os.path.join(fetch(name), "bin/python")
+    if os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(os.path.dirname(python))):
+        need(not os.environ.get("CSFLE_INSIDE"), f"{python} is not what runs when it is started")
+        os.environ["CSFLE_INSIDE"] = name
+        os.execv(python, [python, *sys.argv])
+
+
 def temporary(name):
     """A new folder that goes with the suite."""
     return tempfile.mkdtemp(prefix=name + "-", dir=os.environ.get("TMPDIR"))
@@ -352,7 +361,7 @@ class _Line(http.server.BaseHTTPRequestHandler):
         except OSError:
             pass  # the client has gone
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = answer
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_CONNECT = answer
 
     def upstream(self):
         if not self.proxy.upstream:
