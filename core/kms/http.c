@@ -220,6 +220,66 @@ csfle_status csfle__http_failf(const csfle__http_about *a, csfle_status code, cs
   return csfle__fail(err, code, "%s key '%.*s': %s: %s", a->kms, a->key_id.len > 110 ? 110 : (int)a->key_id.len, (const char *)a->key_id.ptr, a->operation, text);
 }
 
+/* ---- what a vendor says of the request, without the request */
+
+static int hex_of(uint8_t c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
+
+/* the one spelling of what may be written as base64, base64url and with percent signs */
+static size_t plain_spelling(char *text, size_t len)
+{
+  size_t n = 0;
+  for (size_t i = 0; i < len; i++) {
+    int h = text[i] == '%' && i + 2 < len ? hex_of((uint8_t)text[i + 1]) : -1, l = h < 0 ? -1 : hex_of((uint8_t)text[i + 2]);
+    text[n] = l < 0 ? text[i] : (char)(h * 16 + l);
+    if (l >= 0) i += 2;
+    if (text[n] == '-') text[n] = '+';
+    if (text[n] == '_') text[n] = '/';
+    n++;
+  }
+  return n;
+}
+
+/* whether twelve characters of @p secret in a row are in @p text: more than words share with a key or token by chance */
+static bool shares(csfle__bytes text, csfle__bytes secret)
+{
+  const size_t window = 12;
+  for (size_t i = 0; i + window <= secret.len; i++)
+    for (size_t j = 0; j + window <= text.len; j++)
+      if (text.ptr[j] == secret.ptr[i] && memcmp(text.ptr + j, secret.ptr + i, window) == 0) return true;
+  return false;
+}
+
+/* Services quote what they were sent: the text they computed a signature over, a parameter they did not like. */
+static bool repeats_secret(const csfle__kms_call *call, const char *message)
+{
+  char         said[2 * sizeof((csfle__http_words *)0)->message], b64[1408], header[1024];
+  csfle__bytes in = call->unwrap ? CSFLE__NONE : csfle__view(call->in.ptr, call->in.len < 1024 ? call->in.len : 1024);
+  csfle__bytes lines = csfle__buf_view(&call->io.request.headers), text;
+  size_t       n = strlen(message);
+  bool         found;
+  if (n > sizeof said) n = sizeof said;
+  memcpy(said, message, n);
+  n = plain_spelling(said, plain_spelling(said, n)); /* a text to be signed has it encoded twice */
+  text = csfle__view(said, n);
+  csfle__base64_encode(in, b64);
+  found = shares(text, csfle__view(b64, csfle__base64_len(in.len))) || shares(text, in);
+  while (!found && lines.len) {
+    const uint8_t *end = memchr(lines.ptr, '\n', lines.len), *colon = memchr(lines.ptr, ':', lines.len);
+    size_t         len = end ? (size_t)(end - lines.ptr) : lines.len;
+    csfle__bytes   name = colon && colon < lines.ptr + len ? csfle__view(lines.ptr, (size_t)(colon - lines.ptr)) : CSFLE__NONE;
+    bool           token = csfle__eq_nocase(name, CSFLE__LIT("Authorization"));
+    for (size_t i = 0; !token && i + 5 <= name.len; i++) token = csfle__eq_nocase(csfle__view(name.ptr + i, 5), CSFLE__LIT("token"));
+    if (token) {
+      size_t m = len - name.len - 1 < sizeof header ? len - name.len - 1 : sizeof header;
+      memcpy(header, colon + 1, m);
+      found = shares(text, csfle__view(header, plain_spelling(header, m)));
+    }
+    lines = csfle__from(lines, len + 1);
+  }
+  csfle__wipe(b64, sizeof b64), csfle__wipe(header, sizeof header), csfle__wipe(said, sizeof said);
+  return found;
+}
+
 csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err)
 {
   const csfle__reply *r = &call->io.reply;
@@ -235,7 +295,8 @@ csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call 
        : r->status == 429 ? CSFLE_E_THROTTLED
        : csfle__http_transient(r) ? CSFLE_E_UNAVAILABLE
                                   : CSFLE_E_DECRYPT;
-  csfle__http_failf(a, code, err, "HTTP %d%s%s%s%s", r->status, w->code[0] ? " " : "", w->code, w->message[0] ? ": " : "", w->message);
+  csfle__http_failf(a, code, err, "HTTP %d%s%s%s%s", r->status, w->code[0] ? " " : "", w->code, w->message[0] ? ": " : "",
+                    repeats_secret(call, w->message) ? "(what the KMS says repeats secrets of the request)" : w->message);
   if (err) {
     err->http = r->status;
     if (after > 0 && CSFLE_CLASS(code) == CSFLE_CLASS_WAIT) err->retry_after_ms = (uint32_t)after;

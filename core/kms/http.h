@@ -102,7 +102,8 @@ typedef struct csfle__http_about {
 /**
  * "aws-kms key 'arn:...': Decrypt: HTTP 400 AccessDeniedException: not authorized". Code: 401 UNAUTHENTICATED, 403
  * FORBIDDEN, 429 THROTTLED, other transient UNAVAILABLE or TIMEOUT, a refused address POLICY, else DECRYPT; err->http and
- * retry_after_ms are set. The driver may change err->code to what it knows better.
+ * retry_after_ms are set. The driver may change err->code to what it knows better. A message that repeats key material
+ * or a token of the request is left out. [ENC-102]
  */
 csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err);
 /** The same beginning, for failures of other kinds: "aws-kms key '...': Decrypt: <text>". */
