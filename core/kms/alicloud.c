@@ -34,12 +34,26 @@ static csfle_status session_copy(csfle__alicloud_session *to, const csfle__alicl
 
 bool csfle__alicloud_transient(const csfle__reply *r, const csfle__http_words *w) { return csfle__http_transient(r) || strncmp(w->code, "Throttling", 10) == 0; }
 
+static bool code_is(const csfle__http_words *w, const char *const *names)
+{
+  for (; *names; names++)
+    if (strstr(w->code, *names)) return true;
+  return false;
+}
+
 csfle_status csfle__alicloud_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err)
 {
-  csfle_status rc = csfle__http_fail(about, call, w, err);
+  static const char *const gone[] = { "KeyNotFound", "AliasNotFound", "Rejected.Disabled", "Rejected.PendingDeletion", "Rejected.Unavailable", NULL };
+  static const char *const denied[] = { "AccessDenied", "Unauthorized", NULL };
+  static const char *const nobody[] = { "InvalidAccessKeyId", "InvalidSecurityToken", "Signature", "InvalidTimeStamp", NULL }; /* with 400 and 404 */
+  csfle__http_words words = *w;
+  char             *quote = strstr(words.message, "server "); /* "... server string to sign is:": the request, and in it token and key material */
+  if (quote && strncmp(w->code, "Signature", 9) == 0) *quote = 0;
+  csfle_status rc = csfle__http_fail(about, call, &words, err);
   if (call->io.reply.status == 0) return rc;
-  if (strstr(w->code, "KeyNotFound") || strstr(w->code, "Rejected.Disabled") || strstr(w->code, "Rejected.PendingDeletion")) rc = CSFLE_E_KEY_GONE;
-  else if (strstr(w->code, "AccessDenied") || strstr(w->code, "Unauthorized")) rc = CSFLE_E_FORBIDDEN;
+  if (code_is(w, gone)) rc = CSFLE_E_KEY_GONE;
+  else if (code_is(w, denied)) rc = CSFLE_E_FORBIDDEN;
+  else if (code_is(w, nobody)) rc = CSFLE_E_UNAUTHENTICATED;
   else if (strncmp(w->code, "Throttling", 10) == 0) rc = CSFLE_E_THROTTLED;
   if (err) err->code = rc;
   return rc;

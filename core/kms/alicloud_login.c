@@ -303,8 +303,10 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
     csfle__secret_move(&l->file, &io->need_value);
     if (l->file.len && use_config(l, err) != CSFLE_OK) return CSFLE__FAIL;
   }
-  if (l->source == NOTHING && set_path(l, env(l, V_FILE), "/.alibabacloud/credentials")) {
+  /* the vendor's libraries for Java and Python look for the first name, that for Go for the second */
+  if (l->source == NOTHING && set_path(l, env(l, V_FILE), "/.alibabacloud/credentials.ini")) {
     CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
+    if (!io->need_value.len && !env(l, V_FILE).len && set_path(l, CSFLE__NONE, "/.alibabacloud/credentials")) CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
     csfle__secret_move(&l->file, &io->need_value);
     if (l->file.len && use_file(l, err) != CSFLE_OK) return CSFLE__FAIL;
   }

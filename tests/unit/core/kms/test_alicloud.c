@@ -176,6 +176,7 @@ TEST(credentials_come_from_every_source_of_the_chain)
     { "config role", NULL, P({ "HOME", "/h" }, { "ALIBABA_CLOUD_PROFILE", "b" }), P({ "/h/.aliyun/config.json", "{\"profiles\":[{\"name\":\"b\",\"mode\":\"RamRoleArn\",\"access_key_id\":\"CFG\",\"access_key_secret\":\"x\",\"ram_role_arn\":\"r\"}]}" }), A({ 200, KEYS("ROLE"), NULL }, ok), 2, "ROLE", CSFLE_OK, NULL },
     { "config mode", NULL, P({ "HOME", "/h" }), P({ "/h/.aliyun/config.json", "{\"current\":\"b\",\"profiles\":[{\"name\":\"b\",\"mode\":\"External\"}]}" }), NULL, 0, NULL, CSFLE_E_CONFIG, "mode 'External'" },
     { "file", NULL, P({ "HOME", "/h" }), P({ "/h/.alibabacloud/credentials", "[default]\ntype = sts\naccess_key_id = FILE\naccess_key_secret = x\nsecurity_token = t\n" }), A(ok), 1, "FILE", CSFLE_OK, NULL },
+    { "file of Java", NULL, P({ "HOME", "/h" }), P({ "/h/.alibabacloud/credentials.ini", "[default]\ntype=access_key\naccess_key_id=INI\naccess_key_secret=x\n" }, { "/h/.alibabacloud/credentials", "" }), A(ok), 1, "INI", CSFLE_OK, NULL },
     { "file elsewhere", NULL, P({ "ALIBABA_CLOUD_CREDENTIALS_FILE", "/f" }, { "ALIBABA_CLOUD_PROFILE", "p" }), P({ "/f", "[p]\ntype=access_key\naccess_key_id=FILE\naccess_key_secret=x\n" }), A(ok), 1, "FILE", CSFLE_OK, NULL },
     { "file type", NULL, P({ "ALIBABA_CLOUD_CREDENTIALS_FILE", "/f" }), P({ "/f", "[default]\ntype=rsa_key_pair\n" }), NULL, 0, NULL, CSFLE_E_CONFIG, "type 'rsa_key_pair'" },
     { "ECS", NULL, NULL, NULL, A({ 200, "ecstoken", NULL }, { 200, "role", NULL }, { 200, BOX("ECS"), NULL }, ok), 4, "ECS", CSFLE_OK, NULL },
@@ -206,6 +207,8 @@ TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
   const struct { int status; const char *body; size_t sends; csfle_status rc; const char *says; } cases[] = {
     { 403, "{\"Code\":\"Forbidden.NoPermission\",\"Message\":\"no\"}", 1, CSFLE_E_FORBIDDEN, "HTTP 403 Forbidden.NoPermission: no" },
     { 400, "{\"Code\":\"UnauthorizedOperation\"}", 1, CSFLE_E_FORBIDDEN, "UnauthorizedOperation" }, { 404, "{\"Code\":\"Forbidden.KeyNotFound\"}", 1, CSFLE_E_KEY_GONE, "KeyNotFound" },
+    { 404, "{\"Code\":\"Forbidden.AliasNotFound\"}", 1, CSFLE_E_KEY_GONE, "AliasNotFound" }, { 409, "{\"Code\":\"Rejected.Unavailable\"}", 1, CSFLE_E_KEY_GONE, "Rejected.Unavailable" },
+    { 400, "{\"Code\":\"SignatureDoesNotMatch\"}", 1, CSFLE_E_UNAUTHENTICATED, "SignatureDoesNotMatch" }, { 404, "{\"Code\":\"InvalidAccessKeyId.NotFound\"}", 1, CSFLE_E_UNAUTHENTICATED, "NotFound" },
     { 400, "{\"Code\":\"Throttling.User\"}", 3, CSFLE_E_THROTTLED, "Throttling" }, { 503, "", 3, CSFLE_E_UNAVAILABLE, "503" }, { 429, "", 3, CSFLE_E_THROTTLED, "429" },
     { 400, "{\"Code\":\"InvalidParameter\"}", 1, CSFLE_E_DECRYPT, "InvalidParameter" }, { 200, "{}", 1, CSFLE_E_DECRYPT, "no CiphertextBlob" }, { 200, "{\"CiphertextBlob\":\"\"}", 1, CSFLE_E_DECRYPT, "no CiphertextBlob" },
   };
@@ -217,6 +220,35 @@ TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
     if (rc != cases[i].rc || s.sent != cases[i].sends || !strstr(err.msg, cases[i].says)) fail_msg("%zu: %d, %zu requests: %s", i, rc, s.sent, err.msg);
     assert_non_null(strstr(err.msg, "alicloud-kms key '" ID "': Encrypt: "));
   }
+}
+
+/* ENC-102: a vendor's words may be the request, which has key material and a token in it */
+TEST(what_repeats_the_request_is_left_out_of_errors)
+{
+  static const pair with_token[] = { { "alicloud.kms.accessKeyId", "a" }, { "alicloud.kms.accessKeySecret", "b" }, { "alicloud.kms.securityToken", "CAIStoken/of+session=" }, { 0 } };
+  /* the material is "material?>material", bWF0ZXJpYWw/Pm1hdGVyaWFs */
+  const struct { const char *code, *message, *left; } cases[] = {
+    { "InvalidParameter", "not valid: bWF0ZXJpYWw/Pm1hdGVyaWFs", NULL }, { "InvalidParameter", "Plaintext=bWF0ZXJpYWw%2FPm1hdGVyaWFs", NULL }, { "InvalidParameter", "x%3DbWF0ZXJpYWw%252FPm1hdGVyaWFs", NULL },
+    { "InvalidParameter", "pYWw_Pm1hdGVyaWF", NULL }, { "InvalidParameter", "not material?>materi", NULL }, { "InvalidParameter", "CAIStoken/of+s", NULL }, { "InvalidParameter", "CAIStoken%2Fof%2Bs", NULL },
+    { "InvalidParameter", "bWF0ZXJpYWw", "bWF0ZXJpYWw" }, { "InvalidParameter", "a word of the vendor", "a word of the vendor" }, { "InvalidParameter", "50%", "50%" },
+    { "SignatureDoesNotMatch", "no match. server string to sign is:POST&Plaintext", "no match. " },
+  };
+  size_t i;
+  for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char          body[400];
+    csfle_error   err = CSFLE_ERROR_INIT;
+    csfle__secret out = CSFLE__SECRET_INIT;
+    snprintf(body, sizeof body, "{\"Code\":\"%s\",\"Message\":\"%s\"}", cases[i].code, cases[i].message);
+    const answer a[] = { { 400, body, NULL } };
+    fresh(with_token, NULL, NULL, a, 1);
+    assert_int_not_equal(script_once(&s, "alicloud-kms", ID, false, BYTES("material?>material"), &out, &err), CSFLE_OK);
+    const char *after = strstr(err.msg, cases[i].code);
+    assert_non_null(after);
+    after += strlen(cases[i].code) + 2;
+    if (strcmp(after, cases[i].left ? cases[i].left : "(what the KMS says repeats secrets of the request)") != 0) fail_msg("%zu: %s", i, err.msg);
+  }
+  printf("# echoes: %zu\n", i);
+  assert_int_equal(i, 11);
 }
 
 /* AB-8 */
