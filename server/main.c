@@ -4,7 +4,7 @@
 #include "server/config/config.h"
 #include "server/http/http.h"
 #include "server/log/must.h"
-#include "server/registry/registry.h"
+#include "server/registry/look.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -174,7 +174,7 @@ static int run_tool(const char *name, registry_log_setup *setup)
 
 typedef struct doors {
   registry_listener at[REGISTRY_LISTENERS_MAX];
-  int               count;
+  int               count, metrics; /* metrics: which is for those alone, -1 none */
 } doors;
 
 /* ---- the server ------------------------------------------------------------------------------------------------- */
@@ -192,7 +192,7 @@ static csfle_status read_limits(const registry_properties *p, const char *family
 static csfle_status read_options(const registry_properties *p, registry_options *o, registry_http_options *http, csfle_error *err)
 {
   csfle_status rc;
-  int64_t      workers, queue, idle_ms, connections, waiting;
+  int64_t      workers, queue, idle_ms, connections, waiting, trash_days, trash_max;
   const char  *over = registry_property(p, "csfle.key.material.over");
   const char  *level = registry_property(p, "schema.compatibility.level");
 
@@ -213,6 +213,8 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = registry_property_int(p, "dek.registry.max.keys", 0, INT32_MAX, &o->max_keys, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.shared.dek.cache.ms", 0, 3600000, &o->unwrapped_keep_ms, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.kms.waiting.max", 1, 1 << 20, &waiting, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.trash.days", 0, 36500, &trash_days, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.trash.max", 1, INT32_MAX, &trash_max, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.connections.max", 10, 1 << 20, &connections, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.workers", 1, 256, &workers, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.queue", 1, 1 << 20, &queue, err)) != CSFLE_OK ||
@@ -226,6 +228,8 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = read_limits(p, "dek.version", &o->dek_versions, err)) != CSFLE_OK)
     return rc;
   o->unwrapping_max = (size_t)waiting;
+  o->trash_ms = trash_days * 86400000;
+  o->trash_max = (size_t)trash_max;
   http->connections = (unsigned)connections;
   http->workers = (int)workers;
   http->queue = (size_t)queue;
@@ -242,7 +246,7 @@ static csfle_status read_anonymous(const registry_properties *p, const doors *d,
   if (strcmp(text, "read") == 0) *out = REGISTRY_ANONYMOUS_READ;
   else if (*text && strcmp(text, "write") != 0) return csfle__fail(err, CSFLE_E_CONFIG, "property \"csfle.anonymous\" is \"%s\", expected read or write", text);
   for (int i = 0; i < d->count && !*text; i++)
-    if (!d->at[i].loopback)
+    if (!d->at[i].loopback && i != d->metrics)
       return csfle__fail(err, CSFLE_E_CONFIG, "listener %s can be reached by others and nobody is authenticated; to allow that add the line csfle.anonymous=read or csfle.anonymous=write", d->at[i].host);
   return CSFLE_OK;
 }
@@ -291,7 +295,7 @@ static void say_where(const doors *d, const registry_http *http, const registry_
 {
   for (int i = 0; i < d->count; i++) {
     bool v6 = strchr(d->at[i].host, ':') != NULL;
-    printf("listening on %s://%s%s%s:%d\n", d->at[i].tls ? "https" : "http", v6 ? "[" : "", d->at[i].host, v6 ? "]" : "", registry_http_port(http, i));
+    printf("%s %s://%s%s%s:%d\n", i == d->metrics ? "metrics on" : "listening on", d->at[i].tls ? "https" : "http", v6 ? "[" : "", d->at[i].host, v6 ? "]" : "", registry_http_port(http, i));
   }
   printf("store %s\n", setup->path ? setup->path : "memory");
   fflush(stdout);
@@ -308,6 +312,7 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
   registry             *g = NULL;
   registry_api         *api = NULL;
   registry_http        *http = NULL;
+  registry_keeper      *keeper = NULL;
   csfle__curl          *curl = NULL;
   csfle_error           err = CSFLE_ERROR_INIT;
   sigset_t              signals;
@@ -330,8 +335,17 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
       registry_log_open(&log, registry_log_driver_find(driver), setup, &err) != CSFLE_OK)
     goto out;
   if (registry_open(&g, log, &options, &csfle__system_clock, &lines, csfle__curl_transport(curl), &err) != CSFLE_OK) goto out;
-  api = registry_api_new(g, anonymous);
+  api = registry_api_new(g, anonymous, d->metrics);
   registry_http_app app = registry_api_app(api);
+  int64_t every_ms, tidy_ms;
+  if (registry_property_int(p, "csfle.housekeeping.ms", 10, 86400000, &every_ms, &err) != CSFLE_OK ||
+      registry_property_int(p, "csfle.store.tidy.ms", 10, 7 * 86400000, &tidy_ms, &err) != CSFLE_OK)
+    goto out;
+  keeper = registry_keeper_start(g, every_ms, tidy_ms);
+  if (!keeper) {
+    csfle__fail(&err, CSFLE_E_UNAVAILABLE, "cannot start the thread that keeps house");
+    goto out;
+  }
   if (registry_http_start(&http, &http_options, &app, &lines, &err) != CSFLE_OK) goto out;
   registry_tls_free(&tls); /* libmicrohttpd has made its own of it */
   say_where(d, http, setup);
@@ -344,6 +358,7 @@ out:
   if (err.msg[0]) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);
   registry_http_stop(http);
   registry_pool_free(http_options.blocking);
+  registry_keeper_stop(keeper);
   registry_api_free(api);
   registry_close(g);
   csfle__curl_free(curl);
@@ -398,7 +413,7 @@ int main(int argc, char **argv)
     st = csfle__fail(&err, CSFLE_E_CONFIG, "\"%s\" is not understood; see --help", argv[optind]);
     goto out;
   }
-  if ((st = registry_listeners_parse(listeners.at, REGISTRY_LISTENERS_MAX, &listeners.count, registry_property(p, "listeners"), &err)) != CSFLE_OK) goto out;
+  if ((st = registry_listeners_parse(listeners.at, REGISTRY_LISTENERS_MAX - 1, &listeners.count, registry_property(p, "listeners"), &err)) != CSFLE_OK) goto out;
   if (port) {
     int64_t n;
     if (!csfle__parse_i64(csfle__str(port), &n) || n < 0 || n > 65535) {
@@ -406,6 +421,11 @@ int main(int argc, char **argv)
       goto out;
     }
     listeners.at[0].port = (int)n;
+  }
+  listeners.metrics = -1;
+  if (*registry_property(p, "csfle.metrics.listener")) {
+    listeners.metrics = listeners.count++;
+    if ((st = registry_listener_parse(&listeners.at[listeners.metrics], csfle__str(registry_property(p, "csfle.metrics.listener")), &err)) != CSFLE_OK) goto out;
   }
   driver = registry_property(p, "csfle.store");
   if (store && strcmp(store, "memory") == 0) driver = "memory", store = NULL;

@@ -19,13 +19,15 @@ typedef struct compiled {
   csfle__bytes segments[SEGMENTS_MAX];
   size_t       count;
   int          subject_at; /* which parameter is an aliased subject, -1 none */
-  bool         deks, writes;
+  bool         deks, writes, metrics, health;
 } compiled;
 
 struct registry_api {
   registry          *g;
   registry_anonymous anonymous;
   compiled           compiled[ROUTES];
+  int                metrics_listener;
+  _Atomic uint64_t   requests[ROUTES][6]; /* by hundreds of the status */
 };
 
 static void compile(const registry_route *r, compiled *c)
@@ -36,6 +38,8 @@ static void compile(const registry_route *r, compiled *c)
   c->subject_at = -1;
   c->deks = csfle__starts(path, CSFLE__LIT("dek-registry/"));
   size_t n = strlen(r->permission);
+  c->metrics = strcmp(r->permission, "METRICS_READ") == 0;
+  c->health = strcmp(r->permission, "HEALTH_READ") == 0;
   c->writes = n > 5 && strcmp(r->permission + n - 5, "WRITE") == 0;
   while (path.len) {
     const uint8_t *slash = (const uint8_t *)memchr(path.ptr, '/', path.len);
@@ -51,11 +55,12 @@ static void compile(const registry_route *r, compiled *c)
   }
 }
 
-registry_api *registry_api_new(registry *g, registry_anonymous anonymous)
+registry_api *registry_api_new(registry *g, registry_anonymous anonymous, int metrics_listener)
 {
   registry_api *a = (registry_api *)must_calloc(sizeof *a);
   a->g = g;
   a->anonymous = anonymous;
+  a->metrics_listener = metrics_listener;
   for (size_t i = 0; i < ROUTES; i++) compile(&routes[i], &a->compiled[i]);
   return a;
 }
@@ -65,6 +70,16 @@ void registry_api_free(registry_api *a)
   csfle__free(a);
 }
 
+void registry_put_requests(registry_api *a, csfle_buf *out)
+{
+  put(out, "# HELP csfle_registry_requests_total requests answered\n# TYPE csfle_registry_requests_total counter\n");
+  for (size_t i = 0; i < ROUTES; i++)
+    for (int s = 1; s < 6; s++) {
+      uint64_t n = atomic_load(&a->requests[i][s]);
+      if (n) must_ok(csfle__buf_printf(out, NULL, "csfle_registry_requests_total{method=\"%s\",route=\"%s\",code=\"%dxx\"} %llu\n", routes[i].method, routes[i].path, s, (unsigned long long)n));
+    }
+}
+
 static bool matches(const compiled *c, const registry_request *rq)
 {
   if (c->count != rq->segment_count) return false;
@@ -72,6 +87,13 @@ static bool matches(const compiled *c, const registry_request *rq)
     if (c->segments[i].ptr ? !csfle__eq(c->segments[i], rq->segments[i]) : rq->segments[i].len == 0) return false;
   }
   return true;
+}
+
+/* a listener for metrics has nothing else, and then no other has them */
+static bool served(const registry_api *a, const compiled *c, int listener)
+{
+  if (a->metrics_listener < 0) return true;
+  return listener == a->metrics_listener ? c->metrics || c->health : !c->metrics;
 }
 
 static void begin(void *opaque, registry_request *rq, registry_reply *reply)
@@ -86,7 +108,7 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
     return;
   }
   for (size_t i = 0; i < ROUTES && !found; i++) {
-    if (!matches(&a->compiled[i], rq)) continue;
+    if (!matches(&a->compiled[i], rq) || !served(a, &a->compiled[i], rq->listener)) continue;
     path = true;
     if (strcmp(routes[i].method, rq->method) == 0) found = &routes[i];
   }
@@ -108,6 +130,7 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
     return;
   }
   rq->route = found;
+  if (a->compiled[found - routes].metrics) reply->type = "text/plain; version=0.0.4; charset=utf-8";
   if (a->compiled[found - routes].deks) {
     reply->body.flags |= CSFLE_BUF_WIPE;
     reply->no_store = true;
@@ -150,7 +173,7 @@ static registry_handled handle(void *opaque, registry_request *rq, registry_repl
   const registry_route *route = (const registry_route *)rq->route;
   const compiled       *path = &a->compiled[route - routes];
   registry_call         c; /* but for the problem's text, which is large and set when it is needed */
-  c.g = a->g, c.rq = rq, c.out = &reply->body, c.status = 200;
+  c.g = a->g, c.api = a, c.rq = rq, c.out = &reply->body, c.status = 200;
   c.doc = NULL, c.body = NULL, c.problem.longer = NULL, c.problem.status = 0;
   c.caller = (registry_caller){ rq->may_block, rq->confidential, rq->waiter, registry_http_park, registry_http_again, &rq->parked };
   memset(c.param, 0, sizeof c.param);
@@ -175,6 +198,7 @@ static registry_handled handle(void *opaque, registry_request *rq, registry_repl
   else registry_reply_error(reply, c.problem.status, c.problem.code, c.problem.longer ? c.problem.longer : c.problem.text);
   if (reply->status == 503) reply->retry_after_s = 1;
   csfle__free(c.problem.longer);
+  atomic_fetch_add_explicit(&a->requests[route - routes][reply->status / 100 % 6], 1, memory_order_relaxed);
   return REGISTRY_ANSWERED;
 }
 

@@ -7,9 +7,12 @@
 #include "server/http/http.h"
 #include "server/registry/registry.h"
 
+typedef struct registry_api registry_api;
+
 /** One request being answered. */
 typedef struct registry_call {
   registry         *g;
+  registry_api     *api;
   registry_request *rq;
   csfle_buf        *out;     /**< the answer's body */
   int               status;  /**< 200 unless the handler changes it */
@@ -40,11 +43,14 @@ typedef struct registry_route {
 
 typedef enum { REGISTRY_ANONYMOUS_WRITE, REGISTRY_ANONYMOUS_READ } registry_anonymous;
 
-typedef struct registry_api registry_api;
-registry_api *registry_api_new(registry *g, registry_anonymous anonymous);
+/** @p metrics_listener: the number of the listener that /metrics is asked at, and only there; -1: at any. */
+registry_api *registry_api_new(registry *g, registry_anonymous anonymous, int metrics_listener);
 void registry_api_free(registry_api *a);
 /** What http calls; opaque is @p a. */
 registry_http_app registry_api_app(registry_api *a);
+
+/** Requests by route and class of status, as Prometheus reads them. */
+void registry_put_requests(registry_api *a, csfle_buf *out);
 
 /* ---- for the handlers ------------------------------------------------------------------------------------------ */
 

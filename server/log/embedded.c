@@ -80,6 +80,7 @@ static csfle_status embedded_open(void **store, const registry_log_setup *setup,
   const char *sync = "PRAGMA synchronous=FULL";
 #endif
   if ((rc = run(e, sync, err)) != CSFLE_OK) goto out;
+  if ((rc = run(e, "PRAGMA secure_delete=ON", err)) != CSFLE_OK) goto out; /* what is removed is overwritten: wrapped keys */
   if ((rc = run(e, "BEGIN IMMEDIATE;"
                    "CREATE TABLE IF NOT EXISTS log(offset INTEGER PRIMARY KEY, topic TEXT NOT NULL, ts INTEGER NOT NULL,"
                    " headers BLOB, key BLOB NOT NULL, value BLOB);"
@@ -145,8 +146,9 @@ static csfle_status embedded_compact(void *store, size_t *removed, csfle_error *
   embedded    *e = (embedded *)store;
   csfle_status rc = run(e, "DELETE FROM log WHERE (value IS NULL OR offset NOT IN (SELECT max(offset) FROM log GROUP BY topic, key))"
                            " AND offset < (SELECT max(offset) FROM log)", err);
-  if (rc == CSFLE_OK && removed) *removed = (size_t)sqlite3_changes(e->db);
-  return rc;
+  if (rc != CSFLE_OK) return rc;
+  if (removed) *removed = (size_t)sqlite3_changes(e->db);
+  return run(e, "PRAGMA wal_checkpoint(TRUNCATE)", err); /* nor does the write-ahead log keep what is gone */
 }
 
 const registry_log_driver registry_log_embedded = { "embedded", embedded_open, embedded_replay, embedded_commit,

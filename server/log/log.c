@@ -21,7 +21,7 @@ struct registry_log {
   pthread_mutex_t    lock;
   pthread_cond_t     work;
   pthread_t          thread;
-  bool               started, ending, broken, dead;
+  bool               started, ending, broken, dead, untidy;
   registry_record   *queue; /* appended, not yet handed to a commit; owns its bytes */
   size_t             queued, queue_cap;
   size_t            *ends; /* queue index after each append call: a commit never splits one */
@@ -225,6 +225,21 @@ static void lose(registry_log *l, const csfle_error *why)
   if (l->dead) csfle__log_line(l->setup.log, 2, "log", "the store cannot be read back: refusing everything from now on");
 }
 
+/* called with the lock held; the store is this thread's alone */
+static void tidy(registry_log *l)
+{
+  csfle_error err = CSFLE_ERROR_INIT;
+  size_t      removed = 0;
+
+  l->untidy = false;
+  if (l->dead) return;
+  pthread_mutex_unlock(&l->lock);
+  csfle_status rc = l->driver->compact(l->store, &removed, &err);
+  pthread_mutex_lock(&l->lock);
+  if (rc != CSFLE_OK) csfle__log_line(l->setup.log, 4, "log", "superseded records could not be removed: %s", err.msg);
+  else if (removed) csfle__log_line(l->setup.log, 6, "log", "%zu superseded records were removed", removed);
+}
+
 static void *commit_loop(void *opaque)
 {
   registry_log    *l = (registry_log *)opaque;
@@ -233,8 +248,12 @@ static void *commit_loop(void *opaque)
 
   pthread_mutex_lock(&l->lock);
   for (;;) {
-    while (!l->queued && !l->ending) pthread_cond_wait(&l->work, &l->lock);
-    if (!l->queued) break;
+    while (!l->queued && !l->ending && !l->untidy) pthread_cond_wait(&l->work, &l->lock);
+    if (!l->queued) {
+      if (l->ending) break;
+      tidy(l);
+      continue;
+    }
     size_t taken = 0, n = 0;
     while (taken < l->end_count && (n == 0 || l->ends[taken] <= BATCH_MAX)) n = l->ends[taken++];
     must_grow((void **)&batch, &cap, n, sizeof *batch);
@@ -272,6 +291,22 @@ csfle_status registry_log_start(registry_log *l, bool (*on_lost)(void *opaque), 
     return csfle__fail(err, CSFLE_E_UNAVAILABLE, "cannot start the committer's thread");
   l->started = true;
   return CSFLE_OK;
+}
+
+void registry_log_tidy(registry_log *l)
+{
+  pthread_mutex_lock(&l->lock);
+  l->untidy = true;
+  pthread_cond_signal(&l->work);
+  pthread_mutex_unlock(&l->lock);
+}
+
+bool registry_log_healthy(registry_log *l)
+{
+  pthread_mutex_lock(&l->lock);
+  bool ok = !l->broken && !l->dead;
+  pthread_mutex_unlock(&l->lock);
+  return ok;
 }
 
 void registry_log_close(registry_log *l)

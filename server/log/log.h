@@ -85,6 +85,10 @@ bool registry_log_settled(registry_log *l, uint64_t position);
 typedef enum { REGISTRY_DURABLE, REGISTRY_PENDING, REGISTRY_LOST } registry_wait;
 /** Whether @p position is durable. PENDING: fn(waiter, ok) is called once, from the committer's thread, when it is known. */
 registry_wait registry_log_wait(registry_log *l, uint64_t position, void (*fn)(void *waiter, bool ok), void *waiter);
+/** Has the committer remove superseded records and tombstones when it is through with what was appended. Any thread. */
+void registry_log_tidy(registry_log *l);
+/** Whether records can be appended; false after a commit failed and could not be made good. */
+bool registry_log_healthy(registry_log *l);
 /** Commits what is pending, ends the thread, closes. */
 void registry_log_close(registry_log *l);
 const char *registry_log_topic_name(const registry_log *l, registry_topic t);

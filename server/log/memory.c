@@ -39,10 +39,41 @@ static csfle_status memory_commit(void *store, const registry_record *records, s
   return CSFLE_OK;
 }
 
+static void drop(registry_record *r)
+{
+  csfle__free_secret((void *)r->value.ptr, r->value.len); /* wiped: it may be a wrapped key */
+  csfle__free((void *)r->key.ptr);
+}
+
 static csfle_status memory_compact(void *store, size_t *removed, csfle_error *err)
 {
-  (void)store, (void)err;
-  if (removed) *removed = 0;
+  memory    *m = (memory *)store;
+  csfle__map newest = CSFLE__MAP_INIT; /* topic and key -> index + 1 */
+  csfle_buf  name;
+  size_t     kept = 0;
+
+  (void)err;
+  csfle_buf_init(&name, 0, 0);
+  for (int pass = 0; pass < 2; pass++) {
+    size_t count = m->count;
+    for (size_t i = 0; i < count; i++) {
+      registry_record *r = &m->records[i];
+      csfle__buf_clear(&name);
+      must_ok(csfle__buf_putc(&name, (char)('0' + r->topic), NULL));
+      put_bytes(&name, r->key);
+      if (pass == 0) {
+        must_map_put(&newest, csfle__buf_view(&name), (void *)(uintptr_t)(i + 1));
+      } else if (i + 1 == count || (r->value.ptr && (uintptr_t)csfle__map_get(&newest, csfle__buf_view(&name)) == i + 1)) {
+        m->records[kept++] = *r;
+      } else {
+        drop(r);
+      }
+    }
+  }
+  if (removed) *removed = m->count - kept;
+  m->count = kept;
+  csfle__map_free(&newest, NULL);
+  csfle_buf_free(&name);
   return CSFLE_OK;
 }
 

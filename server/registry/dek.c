@@ -1,9 +1,11 @@
 /* Commands on DEKs. [DEK 3.9 to 3.17, 4.5] */
-#include "server/registry/unwrap.h"
+#include "server/registry/registry.h"
 
 #include "core/base/base64.h"
 #include "core/crypt/material.h"
 #include "server/log/must.h"
+#include "server/registry/trash.h"
+#include "server/registry/unwrap.h"
 
 void registry_put_dek(csfle_buf *b, const csfle__dek *d, csfle__bytes material)
 {
@@ -34,6 +36,16 @@ void registry_put_dek_key(csfle_buf *b, const csfle__dek *d)
   put(b, "\",\"version\":"), put_int(b, d->version), put(b, ",\"type\":\"DEK\"}");
 }
 
+void registry_put_dek_value(csfle_buf *b, const csfle__dek *d)
+{
+  put(b, "{\"kekName\":"), put_json(b, d->kek_name);
+  put(b, ",\"subject\":"), put_json(b, d->subject);
+  put(b, ",\"algorithm\":\""), put(b, csfle__algorithm_name(d->algorithm)), put(b, "\"");
+  put(b, ",\"version\":"), put_int(b, d->version);
+  if (d->encrypted_key_material.ptr) put(b, ",\"encryptedKeyMaterial\":"), put_json(b, d->encrypted_key_material);
+  put(b, d->deleted ? ",\"deleted\":true,\"type\":\"DEK\"}" : ",\"deleted\":false,\"type\":\"DEK\"}");
+}
+
 /* key and value of a DEK record [DEK 5.3, 5.4] */
 static void add_dek(registry_change *change, const csfle__dek *d)
 {
@@ -41,15 +53,24 @@ static void add_dek(registry_change *change, const csfle__dek *d)
   csfle_buf_init(&key, 0, 0);
   csfle_buf_init(&value, 0, 0);
   registry_put_dek_key(&key, d);
-  put(&value, "{\"kekName\":"), put_json(&value, d->kek_name);
-  put(&value, ",\"subject\":"), put_json(&value, d->subject);
-  put(&value, ",\"algorithm\":\""), put(&value, csfle__algorithm_name(d->algorithm)), put(&value, "\"");
-  put(&value, ",\"version\":"), put_int(&value, d->version);
-  if (d->encrypted_key_material.ptr) put(&value, ",\"encryptedKeyMaterial\":"), put_json(&value, d->encrypted_key_material);
-  put(&value, d->deleted ? ",\"deleted\":true,\"type\":\"DEK\"}" : ",\"deleted\":false,\"type\":\"DEK\"}");
+  registry_put_dek_value(&value, d);
   registry_change_add(change, REGISTRY_KEYS, csfle__buf_view(&key), csfle__buf_view(&value));
   csfle_buf_free(&key);
   csfle_buf_free(&value);
+}
+
+/* what is taken from the DEK goes into the trash */
+static bool keep(registry *g, registry_change *change, const registry_kek *k, const csfle__dek *d, bool replaced, registry_problem *p)
+{
+  csfle_buf key, value;
+  csfle_buf_init(&key, 0, 0);
+  csfle_buf_init(&value, 0, 0);
+  registry_put_dek_key(&key, d);
+  registry_put_dek_value(&value, d);
+  bool ok = registry_trash_put(g, change, k->kek, csfle__buf_view(&key), csfle__buf_view(&value), replaced, p);
+  csfle_buf_free(&key);
+  csfle_buf_free(&value);
+  return ok;
 }
 
 static void add_gone(registry_change *change, const csfle__dek *d)
@@ -118,8 +139,7 @@ static bool decide(registry *g, const registry_dek_request *r, plan *d, registry
   csfle__dek *old = registry_kek_dek(k, r->subject, r->algorithm, r->version);
   *d = (plan){ .shared = k->kek->shared, .old = old != NULL, .kek_ts = k->kek->ts, .old_ts = old ? old->ts : 0 };
   d->import = registry_mode_of(g, r->subject) == REGISTRY_IMPORT;
-  if ((int64_t)g->state->dek_count > g->options.max_keys)
-    return registry_refuse(p, 409, 40972, "A maximum of %lld keys already exist", (long long)g->options.max_keys);
+  if (!registry_keys_left(g, g->state->dek_count, p)) return false;
   if (!r->rewrap && old) {
     bool same = (old->encrypted_key_material.ptr != NULL) == (r->material.ptr != NULL) && csfle__eq(old->encrypted_key_material, r->material);
     if (old->deleted == r->deleted || !same) return exists(p, r->subject);
@@ -186,6 +206,9 @@ static bool store(registry *g, const registry_dek_request *r, csfle__bytes text,
   registry_change change = { 0 };
   csfle__dek      made = { .kek_name = r->kek, .subject = r->subject, .encrypted_key_material = text, .algorithm = r->algorithm,
                            .version = r->version, .deleted = r->deleted };
+  const registry_kek *k = registry_state_kek(g->state, r->kek);
+  const csfle__dek   *old = registry_kek_dek(k, r->subject, r->algorithm, r->version);
+  if (old && !csfle__eq(old->encrypted_key_material, text) && !keep(g, &change, k, old, true, p)) return registry_change_drop(&change);
   add_dek(&change, &made);
   if (!registry_change_commit(g, &change, p)) return false;
   csfle__dek *stored = registry_kek_dek(registry_state_kek(g->state, r->kek), r->subject, r->algorithm, r->version);
@@ -358,6 +381,7 @@ bool registry_dek_delete(registry *g, const registry_dek_request *r, bool perman
   for (size_t i = from; i < end; i++) {
     csfle__dek made = *k->deks[i];
     if (permanent) {
+      if (!keep(g, &change, k, &made, false, p)) return registry_change_drop(&change);
       add_gone(&change, &made);
     } else if (!made.deleted) {
       made.deleted = true;

@@ -1,5 +1,5 @@
 /* Commands on KEKs. [DEK 3.2 to 3.7, 4.4] */
-#include "server/registry/registry.h"
+#include "server/registry/trash.h"
 
 #include "server/log/must.h"
 
@@ -22,6 +22,18 @@ void registry_put_kek_key(csfle_buf *b, csfle__bytes name)
   put(b, ",\"type\":\"KEK\"}");
 }
 
+void registry_put_kek_value(csfle_buf *b, const csfle__kek *k)
+{
+  put(b, "{\"name\":"), put_json(b, k->name);
+  put(b, ",\"kmsType\":"), put_json(b, k->kms_type);
+  put(b, ",\"kmsKeyId\":"), put_json(b, k->kms_key_id);
+  put(b, ",\"kmsProps\":"), must_ok(csfle__pairs_put(b, &k->kms_props, NULL));
+  if (k->doc.ptr) put(b, ",\"doc\":"), put_json(b, k->doc);
+  put(b, k->shared ? ",\"shared\":true" : ",\"shared\":false");
+  put(b, k->deleted ? ",\"deleted\":true" : ",\"deleted\":false");
+  put(b, ",\"type\":\"KEK\"}");
+}
+
 /* key and value of a KEK record [DEK 5.3, 5.4] */
 static void add_kek(registry_change *change, const csfle__kek *k)
 {
@@ -29,17 +41,17 @@ static void add_kek(registry_change *change, const csfle__kek *k)
   csfle_buf_init(&key, 0, 0);
   csfle_buf_init(&value, 0, CSFLE_BUF_WIPE);
   registry_put_kek_key(&key, k->name);
-  put(&value, "{\"name\":"), put_json(&value, k->name);
-  put(&value, ",\"kmsType\":"), put_json(&value, k->kms_type);
-  put(&value, ",\"kmsKeyId\":"), put_json(&value, k->kms_key_id);
-  put(&value, ",\"kmsProps\":"), must_ok(csfle__pairs_put(&value, &k->kms_props, NULL));
-  if (k->doc.ptr) put(&value, ",\"doc\":"), put_json(&value, k->doc);
-  put(&value, k->shared ? ",\"shared\":true" : ",\"shared\":false");
-  put(&value, k->deleted ? ",\"deleted\":true" : ",\"deleted\":false");
-  put(&value, ",\"type\":\"KEK\"}");
+  registry_put_kek_value(&value, k);
   registry_change_add(change, REGISTRY_KEYS, csfle__buf_view(&key), csfle__buf_view(&value));
   csfle_buf_free(&key);
   csfle_buf_free(&value);
+}
+
+bool registry_keys_left(registry *g, size_t count, registry_problem *p)
+{
+  if ((int64_t)count <= g->options.max_keys) return true;
+  atomic_fetch_add(&g->counters.limit_refusals, 1);
+  return registry_refuse(p, 409, 40972, "A maximum of %lld keys already exist", (long long)g->options.max_keys);
 }
 
 static bool bad_field(registry_problem *p, const char *field)
@@ -103,8 +115,7 @@ bool registry_kek_create(registry *g, const registry_kek_request *r, registry_pr
   csfle__kek      made = { .name = r->name, .kms_type = r->kms_type, .kms_key_id = r->kms_key_id, .doc = r->doc,
                            .kms_props = r->props, .shared = r->shared, .deleted = r->deleted };
 
-  if ((int64_t)g->state->kek_count > g->options.max_keys)
-    return registry_refuse(p, 409, 40972, "A maximum of %lld keys already exist", (long long)g->options.max_keys);
+  if (!registry_keys_left(g, g->state->kek_count, p)) return false;
   if (old && (old->deleted == r->deleted || !csfle__eq(old->kms_type, made.kms_type) || !csfle__eq(old->kms_key_id, made.kms_key_id) ||
               !same_pairs(&old->kms_props, &made.kms_props) || !same_doc(old->doc, made.doc) || old->shared != made.shared))
     return exists(p, r->name);
@@ -131,6 +142,9 @@ bool registry_kek_update(registry *g, const registry_kek_request *r, registry_pr
   if (r->has_shared) made.shared = r->shared;
   if (same_pairs(&made.kms_props, &k->kek->kms_props) && same_doc(made.doc, k->kek->doc) && made.shared == k->kek->shared) return true;
   add_kek(&change, &made);
+  if (made.shared != k->kek->shared || !same_pairs(&made.kms_props, &k->kek->kms_props)) /* who may have the keys, and whose credentials are used [AB-7] */
+    csfle__log_line(g->out, 5, "audit", "KEK \"%.*s\": shared %s%s", CSFLE__FMT(r->name), made.shared == k->kek->shared ? "unchanged" : made.shared ? "switched on" : "switched off",
+                    same_pairs(&made.kms_props, &k->kek->kms_props) ? "" : ", kmsProps changed");
   return registry_change_commit(g, &change, p);
 }
 
@@ -144,11 +158,16 @@ bool registry_kek_delete(registry *g, csfle__bytes name, bool permanent, registr
   if (permanent && !k->kek->deleted)
     return registry_refuse(p, 404, 40471, "Key '%.*s' was not deleted first before being permanently deleted", CSFLE__FMT(name));
   if (permanent) {
-    csfle_buf key;
+    csfle_buf key, value;
     csfle_buf_init(&key, 0, 0);
+    csfle_buf_init(&value, 0, CSFLE_BUF_WIPE);
     registry_put_kek_key(&key, name);
-    registry_change_add(&change, REGISTRY_KEYS, csfle__buf_view(&key), CSFLE__NONE);
+    registry_put_kek_value(&value, k->kek);
+    bool kept = registry_trash_put(g, &change, k->kek, csfle__buf_view(&key), csfle__buf_view(&value), false, p);
+    if (kept) registry_change_add(&change, REGISTRY_KEYS, csfle__buf_view(&key), CSFLE__NONE);
     csfle_buf_free(&key);
+    csfle_buf_free(&value);
+    if (!kept) return registry_change_drop(&change);
   } else if (!k->kek->deleted) {
     csfle__kek made = *k->kek;
     made.deleted = true;

@@ -74,8 +74,13 @@ static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes ke
   csfle__kms_call_init(&call, unwrap, in);
   rc = csfle__kms_run(kms, &call, g->transport, g->clock, err);
   atomic_fetch_add(&g->counters.kms_calls, 1);
-  if (rc == CSFLE_OK) csfle__secret_move(out, &call.out);
-  else atomic_fetch_add(&g->counters.kms_failures, 1);
+  if (rc == CSFLE_OK) {
+    csfle__secret_move(out, &call.out);
+    atomic_store(&g->counters.kms_row, 0);
+  } else {
+    atomic_fetch_add(&g->counters.kms_failures, 1);
+    atomic_fetch_add(&g->counters.kms_row, 1);
+  }
   csfle__kms_call_free(&call);
   csfle__kms_give(&g->kms, kms, rc);
   return rc;

@@ -37,16 +37,9 @@ static bool on_lost(void *opaque)
   return rc == CSFLE_OK;
 }
 
-/* drops what is superseded when that is most of the log; the highest ids are written down before, so that an id whose
-   schema is gone for good is not given out again */
-static csfle_status compact(registry *g, size_t records, csfle_error *err)
+/* the highest ids: an id whose schema is gone for good is not given out again */
+static void add_ids(const registry_state *s, registry_change *change)
 {
-  const registry_state *s = g->state;
-  registry_change       change = { 0 };
-  size_t                live = s->configs.count + s->modes.count + 2 * s->contexts.count + s->kek_count + s->dek_count, removed = 0;
-
-  for (size_t i = 0; i < s->subjects.count; i++) live += ((const registry_subject *)s->subjects.entries[i].value)->count;
-  if (records < COMPACT_FROM || records / 2 < live) return CSFLE_OK;
   for (size_t i = 0; i < s->contexts.count; i++) {
     const registry_context *c = (const registry_context *)s->contexts.entries[i].value;
     csfle_buf key, value;
@@ -54,15 +47,40 @@ static csfle_status compact(registry *g, size_t records, csfle_error *err)
     csfle_buf_init(&value, 0, 0);
     put(&key, "{\"kind\":\"ids\",\"context\":"), put_json(&key, c->name), put(&key, "}");
     put(&value, "{\"max\":"), put_int(&value, c->max_id), put(&value, "}");
-    registry_change_add(&change, REGISTRY_OWN, csfle__buf_view(&key), csfle__buf_view(&value));
+    registry_change_add(change, REGISTRY_OWN, csfle__buf_view(&key), csfle__buf_view(&value));
     csfle_buf_free(&key);
     csfle_buf_free(&value);
   }
+}
+
+/* at the start, when most of the log is superseded */
+static csfle_status compact(registry *g, size_t records, csfle_error *err)
+{
+  const registry_state *s = g->state;
+  registry_change       change = { 0 };
+  size_t                live = s->configs.count + s->modes.count + 2 * s->contexts.count + s->kek_count + s->dek_count + s->trash.count, removed = 0;
+
+  for (size_t i = 0; i < s->subjects.count; i++) live += ((const registry_subject *)s->subjects.entries[i].value)->count;
+  if (records < COMPACT_FROM || records / 2 < live) return CSFLE_OK;
+  add_ids(s, &change);
   csfle_status rc = registry_log_compact(g->log, change.records, change.count, &removed, err);
-  csfle__free(change.records);
-  csfle__arena_free(&change.arena);
+  registry_change_drop(&change);
   if (rc == CSFLE_OK) csfle__log_line(g->out, 6, "registry", "%zu of %zu records were superseded and are removed", removed, records);
   return rc;
+}
+
+void registry_tidy(registry *g)
+{
+  registry_change  change = { 0 };
+  registry_problem p;
+
+  if (!atomic_exchange(&g->counters.untidy, false)) return;
+  registry_begin(g, true);
+  add_ids(g->state, &change);
+  bool ok = registry_change_commit(g, &change, &p);
+  registry_end(g);
+  if (ok) registry_log_tidy(g->log); /* comes after them */
+  else atomic_store(&g->counters.untidy, true);
 }
 
 csfle_status registry_open(registry **out, registry_log *log, const registry_options *options, const csfle__clock *clock,
@@ -83,6 +101,7 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
   replaying    p = { g->state, 0 };
   csfle_status rc = registry_log_replay(log, replay_one, &p, err);
   if (rc == CSFLE_OK) rc = compact(g, p.count, err);
+  atomic_store(&g->counters.untidy, p.count > 0); /* nobody knows */
   if (rc == CSFLE_OK) rc = registry_log_start(log, on_lost, g, err);
   if (rc != CSFLE_OK) {
     registry_close(g);
@@ -154,12 +173,19 @@ bool registry_change_commit(registry *g, registry_change *c, registry_problem *p
     ok = registry_refuse(p, 500, 50001, "%s", err.msg);
   for (size_t i = 0; ok && i < c->count; i++) {
     if (c->records[i].topic == REGISTRY_KEYS) registry_unwraps_forget(g->unwraps, c->records[i].key);
+    if (!c->records[i].value.ptr || c->records[i].topic == REGISTRY_KEYS) atomic_store(&g->counters.untidy, true);
     registry_state_apply(g->state, &c->records[i]);
   }
+  registry_change_drop(c);
+  return ok;
+}
+
+bool registry_change_drop(registry_change *c)
+{
   csfle__free(c->records);
   csfle__arena_free(&c->arena);
   *c = (registry_change){ 0 };
-  return ok;
+  return false;
 }
 
 /* ---- names and scopes ------------------------------------------------------------------------------------------- */

@@ -33,6 +33,8 @@ typedef struct registry_options {
     bool (*run)(void *opaque, void (*fn)(void *arg), void *arg);
     void *opaque;
   } blocking;
+  int64_t         trash_ms;  /**< csfle.trash.days, 0: no trash */
+  size_t          trash_max; /**< csfle.trash.max: entries */
   const char     *policy; /**< csfle.policy.*, NULL: none; borrowed */
 } registry_options;
 typedef struct registry_executor registry_executor;
@@ -41,6 +43,8 @@ typedef struct registry_unwraps registry_unwraps;
 /** What was done since the start. */
 typedef struct registry_counters {
   _Atomic uint64_t kms_calls, kms_failures, limit_refusals;
+  _Atomic uint64_t kms_row; /**< failures since the last success */
+  atomic_bool      untidy;  /**< records were superseded since the store was tidied */
 } registry_counters;
 
 typedef struct registry {
@@ -60,6 +64,8 @@ typedef struct registry {
 csfle_status registry_open(registry **out, registry_log *log, const registry_options *options, const csfle__clock *clock,
                            const csfle__log *lines, const csfle_transport *transport, csfle_error *err);
 void registry_close(registry *g);
+/** Has the store drop what is superseded, if anything is. Takes the lock. */
+void registry_tidy(registry *g);
 /** Takes the lock; registry_end gives it back and says which position the answer has to wait for. */
 void     registry_begin(registry *g, bool write);
 uint64_t registry_end(registry *g);
@@ -96,6 +102,8 @@ typedef struct registry_change {
 } registry_change;
 /** Adds a record; bytes are copied; value.ptr NULL: tombstone. */
 void registry_change_add(registry_change *c, registry_topic topic, csfle__bytes key, csfle__bytes value);
+/** Frees what is not to be committed; false. */
+bool registry_change_drop(registry_change *c);
 /** Appends and applies; frees @p c either way. 500/50001 when the log does not take it. */
 bool registry_change_commit(registry *g, registry_change *c, registry_problem *p);
 
@@ -265,6 +273,11 @@ csfle__dek *registry_dek_latest(const registry_kek *k, csfle__bytes subject, csf
 /** Keys of their records, exact to the byte. [DEK 5.3] */
 void registry_put_kek_key(csfle_buf *b, csfle__bytes name);
 void registry_put_dek_key(csfle_buf *b, const csfle__dek *d);
+/** Their values. */
+void registry_put_kek_value(csfle_buf *b, const csfle__kek *k);
+void registry_put_dek_value(csfle_buf *b, const csfle__dek *d);
+/** 40972 when there are more than dek.registry.max.keys already. [DEK 4.7] */
+bool registry_keys_left(registry *g, size_t count, registry_problem *p);
 /** A copy; ptr NULL stays. */
 csfle__bytes registry_copied(csfle__arena *a, csfle__bytes v);
 

@@ -68,6 +68,8 @@ static void free_refs(void *p)
   csfle__free(p);
 }
 
+static void free_trash(void *p) { registry_trash_free((registry_trash *)p); }
+
 static void free_kek(void *p)
 {
   registry_kek *k = (registry_kek *)p;
@@ -88,6 +90,8 @@ void registry_state_free(registry_state *s)
   csfle__map_free(&s->modes, NULL);
   csfle__map_free(&s->referrers, free_refs);
   csfle__map_free(&s->keks, free_kek);
+  csfle__map_free(&s->trash_by_key, NULL);
+  csfle__map_free(&s->trash, free_trash);
   csfle_buf_free(&s->scratch);
   csfle__free(s);
 }
@@ -108,10 +112,14 @@ static void skipped(registry_state *s, const registry_record *r, const char *why
 }
 
 /* a record of our own topic: {"kind":"ids","context":"."} -> {"max":n}, so that no id is given out twice after its
-   schema was permanently deleted and compacted away */
+   schema was permanently deleted and compacted away; or what is in the trash */
 static void apply_own(registry_state *s, yyjson_val *key, yyjson_val *value)
 {
   int64_t max;
+  if (csfle__eq_str(csfle__json_member_text(key, "kind"), "trash")) {
+    registry_apply_trash(s, key, value);
+    return;
+  }
   if (!csfle__eq_str(csfle__json_member_text(key, "kind"), "ids")) return;
   csfle__bytes context = csfle__json_member_text(key, "context");
   if (!context.len || !csfle__json_i64(csfle__json_member(value, "max"), &max) || max < 0 || max > INT32_MAX) return;
@@ -141,7 +149,7 @@ void registry_state_apply(registry_state *s, const registry_record *r)
   if (r->topic == REGISTRY_KEYS) {
     registry_apply_key(s, r, k, v);
   } else if (r->topic == REGISTRY_OWN) {
-    if (v) apply_own(s, k, v);
+    apply_own(s, k, v);
   } else {
     csfle__bytes type = csfle__json_member_text(k, "keytype");
     if (csfle__eq_str(type, "SCHEMA")) registry_apply_schema(s, r, k, v);

@@ -93,6 +93,8 @@ typedef struct registry_kek {
   size_t        count, cap;
 } registry_kek;
 
+typedef struct registry_trash registry_trash; /* trash.h */
+
 typedef struct registry_refs {
   registry_version **at;
   size_t             count, cap;
@@ -106,6 +108,8 @@ typedef struct registry_state {
   csfle__map modes;      /**< name -> (void *)registry_mode */
   csfle__map referrers;  /**< qualified subject, NUL, version text -> registry_refs * */
   csfle__map keks;       /**< name -> registry_kek * */
+  csfle__map trash;      /**< id -> registry_trash * */
+  csfle__map trash_by_key; /**< key of a record -> the first registry_trash * of it */
   size_t     kek_count, dek_count; /**< soft-deleted ones too [DEK 4.7] */
   size_t     parsed_count;
   csfle_buf  scratch;    /**< for rendering; what is kept is copied to its size */
@@ -155,6 +159,8 @@ void registry_apply_clear_subject(registry_state *s, yyjson_val *key);
 void registry_apply_config(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_apply_mode(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_apply_context(registry_state *s, yyjson_val *key, yyjson_val *value);
+void registry_apply_trash(registry_state *s, yyjson_val *key, yyjson_val *value);
+void registry_trash_free(registry_trash *t);
 void registry_apply_key(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value);
 registry_context *registry_state_context_made(registry_state *s, csfle__bytes name);
 void registry_version_remove(registry_state *s, registry_version *v);

@@ -13,7 +13,7 @@ static const csfle__log rig_quiet = { NULL, NULL, 0 };
 static inline registry_options rig_options(void)
 {
   registry_limits all = { INT32_MAX, INT32_MAX };
-  return (registry_options){ .level = REGISTRY_NONE, .validate_new_schemas = true, .mode_mutability = true, .max_keys = 20000, .group_id = "schema-registry",
+  return (registry_options){ .level = REGISTRY_NONE, .validate_new_schemas = true, .mode_mutability = true, .max_keys = 20000, .trash_ms = 7 * 86400000LL, .trash_max = 1000, .group_id = "schema-registry",
                              .schemas = all, .subjects = all, .subject_versions = all, .contexts = all, .keks = all, .dek_subjects = all, .dek_versions = all };
 }
 

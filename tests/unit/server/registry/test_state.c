@@ -1,4 +1,5 @@
 /* State is a fold: the same records give the same state, whatever the order of topics to each other and whatever was compacted. */
+#include "server/registry/trash.h"
 #include "tests/unit/server/registry/rig.h"
 
 #include <stdatomic.h>
@@ -40,6 +41,15 @@ static char *picture(const registry_state *s)
     const registry_kek *k = (const registry_kek *)s->keks.entries[i].value;
     LINE("kek %.*s %s", CSFLE__FMT(k->name), !k->kek ? "only keys" : k->kek->deleted ? "deleted" : "live");
     for (size_t j = 0; j < k->count; j++) LINE("dek %.*s %.*s %d %d %s", CSFLE__FMT(k->name), CSFLE__FMT(k->deks[j]->subject), k->deks[j]->algorithm, k->deks[j]->version, k->deks[j]->deleted ? "deleted" : "live");
+  }
+  for (size_t i = 0; i < s->trash.count; i++) {
+    const registry_trash *t = (const registry_trash *)s->trash.entries[i].value;
+    LINE("trash %.*s %s %.*s %.*s", CSFLE__FMT(t->id), t->replaced ? "replaced" : "deleted", CSFLE__FMT(t->key), CSFLE__FMT(t->value));
+  }
+  for (size_t i = 0; i < s->trash_by_key.count; i++) {
+    size_t count = 0;
+    for (const registry_trash *t = (const registry_trash *)s->trash_by_key.entries[i].value; t; t = t->next) count++;
+    LINE("trash of %.*s: %zu", CSFLE__FMT(s->trash_by_key.entries[i].key), count);
   }
   LINE("keys %zu %zu", s->kek_count, s->dek_count);
   qsort(lines, n, sizeof *lines, by_text);
@@ -124,9 +134,21 @@ static void live_a_while(registry *g)
   assert_true(registry_delete_version(g, BYTES("a"), 5, false, &deleted, &p));
   assert_true(registry_delete_subject(g, BYTES(":.ctx:b"), false, &numbers, &count, &p));
   csfle__free(numbers);
-  registry_dek_request d = { .kek = BYTES("k1"), .subject = BYTES("a"), .algorithm = CSFLE__AES256_GCM, .version = 3 };
+  registry_dek_request d = { .kek = BYTES("k1"), .subject = BYTES("a"), .algorithm = CSFLE__AES256_GCM, .version = 3, .rewrap = true };
+  registry_caller      who = { .may_block = true, .confidential = true };
+  uint64_t             position;
+  registry_end(g);
+  for (int i = 0; i < 2; i++) {
+    d.material = i ? BYTES("dHdv") : BYTES("b25l");
+    assert_true(registry_dek_create(g, &d, &who, &out, &position, &p));
+  }
+  registry_begin(g, true);
   assert_true(registry_dek_delete(g, &d, false, &p));
-  assert_true(registry_dek_delete(g, &d, true, &p));
+  assert_true(registry_dek_delete(g, &d, true, &p)); /* the trash has what the rewraps replaced, and this */
+  assert_int_equal(g->state->trash.count, 3);
+  csfle__bytes one = ((const registry_trash *)g->state->trash.entries[1].value)->id;
+  assert_true(registry_trash_restore(g, one, &out, &p));
+  assert_int_equal(g->state->trash.count, 2);
   d.version = 2;
   assert_true(registry_dek_delete(g, &d, false, &p));
   registry_end(g);

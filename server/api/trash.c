@@ -1,0 +1,18 @@
+/* /csfle/v1/trash: what was deleted or replaced and can still be had back. Ours, not the Java registry's. */
+#include "server/api/api.h"
+
+#include "server/registry/trash.h"
+
+bool registry_trash_list(registry_call *c)
+{
+  registry_limits all = { INT32_MAX, INT32_MAX };
+  size_t          offset, limit;
+  if (!registry_page(c, all, &offset, &limit)) return false;
+  registry_put_trash_list(c->g, c->out, offset, limit);
+  return true;
+}
+
+bool registry_trash_restore_call(registry_call *c)
+{
+  return registry_trash_restore(c->g, c->param[0], c->out, &c->problem);
+}
