@@ -16,11 +16,11 @@
 #define VERSION_LEN  32
 #define HEADER_LEN   (sizeof HEADER - 1 + VERSION_LEN + 1)
 
-enum { TENANT, CLIENT, SECRET, CERTIFICATE, FEDERATED, AUTHORITY, ENDPOINT, ENDPOINT_HEADER, SETTINGS };
+enum { TENANT, CLIENT, SECRET, CERTIFICATE, FEDERATED, AUTHORITY, ENDPOINT, ENDPOINT_HEADER, METADATA, SETTINGS };
 enum { PROPS = 3 }; /* the first three are properties too */
 static const char *const properties[PROPS] = { "tenant.id", "client.id", "client.secret" };
 static const char *const variables[SETTINGS] = { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
-                                                 "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "IDENTITY_ENDPOINT", "IDENTITY_HEADER" };
+                                                 "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_POD_IDENTITY_AUTHORITY_HOST" };
 static const char *const own_hosts[] = { "*.vault.azure.net", "*.vault.azure.cn", "*.vault.usgovcloudapi.net", "*.managedhsm.azure.net", "*.managedhsm.azure.cn",
                                          "*.managedhsm.usgovcloudapi.net", "login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn",
                                          "login.partner.microsoftonline.cn", NULL };
@@ -142,13 +142,14 @@ static csfle_status put_resource(csfle_buf *b, const char *name, const work *w, 
   return rc == CSFLE_OK ? csfle__http_encode(b, csfle__str(more), err) : rc;
 }
 
-/* http-13, http-17; http-16 and App Service */
+/* http-13, http-17; http-16, whose host Microsoft's SDKs let AZURE_POD_IDENTITY_AUTHORITY_HOST replace, and App Service */
 static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
   csfle_buf      *b = &r->body;
   csfle_status    rc;
   bool            env = set(w, ENDPOINT).len && set(w, ENDPOINT_HEADER).len;
+  csfle__bytes    base = set(w, METADATA).len ? set(w, METADATA) : CSFLE__LIT("http://169.254.169.254");
   if (by_secret(w) || by_file(w)) {
     csfle__bytes host = set(w, AUTHORITY);
     bool         scheme = csfle__starts(host, CSFLE__LIT("https://")) || csfle__starts(host, CSFLE__LIT("http://"));
@@ -169,11 +170,12 @@ static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, 
   }
   csfle__http_start(&call->io, "GET", env ? TIMEOUT_MS : METADATA_MS);
   w->local = !env;
+  while (base.ptr[base.len - 1] == '/' && base.len > 1) base.len--;
   rc = env ? csfle__buf_printf(&r->url, err, "%.*s?api-version=2019-08-01", CSFLE__FMT(set(w, ENDPOINT)))
-           : csfle__buf_puts(&r->url, "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01", err);
+           : csfle__buf_printf(&r->url, err, "%.*s/metadata/identity/oauth2/token?api-version=2018-02-01", CSFLE__FMT(base));
   if (rc == CSFLE_OK) rc = put_resource(&r->url, "resource", w, "", err);
   if (rc == CSFLE_OK && set(w, CLIENT).len) rc = csfle__http_form(&r->url, "client_id", set(w, CLIENT), err);
-  if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, env ? CSFLE__HOST_OWN : CSFLE__HOST_LOCAL, r, err);
+  if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, env || set(w, METADATA).len ? CSFLE__HOST_OWN : CSFLE__HOST_LOCAL, r, err);
   if (rc != CSFLE_OK) return rc;
   return env ? csfle__http_header(&call->io, "X-IDENTITY-HEADER", set(w, ENDPOINT_HEADER), err) : csfle__http_header(&call->io, "Metadata", CSFLE__LIT("true"), err);
 }
@@ -363,7 +365,8 @@ login:
         return CSFLE__FAIL;
       }
       words = csfle__http_vendor(&io->reply);
-      if (!csfle__http_again(call, &w->tries, csfle__http_transient(&io->reply))) return give_up(call, &login_about, &words, true, err);
+      bool updating = w->local && (io->reply.status == 404 || io->reply.status == 410); /* what metadata says while it is */
+      if (!csfle__http_again(call, &w->tries, updating || csfle__http_transient(&io->reply))) return give_up(call, &login_about, &words, true, err);
       CSFLE__STOP(w, CSFLE__WAIT);
       goto login_again;
     }

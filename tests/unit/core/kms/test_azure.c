@@ -17,7 +17,8 @@
 #define OAUTH(token) "{\"token_type\":\"Bearer\",\"expires_in\":3599,\"access_token\":\"" token "\"}"
 #define VALUE(v) "{\"kid\":\"" PINNED "\",\"value\":\"" v "\"}"
 #define KEY_IS(v) "{\"key\":{\"kid\":\"" KEY "/" v "\",\"kty\":\"RSA\"}}"
-#define MSI      "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net"
+#define MSI_PATH "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net"
+#define MSI      "http://169.254.169.254" MSI_PATH
 #define START    1700000000000
 
 static const pair secret_props[] = { { "tenant.id", "t-1" }, { "client.id", "c-1" }, { "client.secret", "hid/den" }, { NULL, NULL } };
@@ -167,6 +168,7 @@ TEST(each_source_of_credentials_asks_for_its_token_in_its_way)
       { "POST", TOKEN, NULL, "client_id=c-1&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=federated.token&scope=https%3A%2F%2Fvault.azure.net%2F.default&grant_type=client_credentials", 200, NULL, oauth } },
     { { { NULL, NULL } }, { "GET", MSI, "Metadata: true\r\n", NULL, 200, NULL, msi } },
     { { { "AZURE_CLIENT_ID", "u-1" } }, { "GET", MSI "&client_id=u-1", "Metadata: true\r\n", NULL, 200, NULL, msi } },
+    { { { "AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:40342/" } }, { "GET", "http://127.0.0.1:40342" MSI_PATH, "Metadata: true\r\n", NULL, 200, NULL, msi } },
     { { { "IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token" }, { "IDENTITY_HEADER", "h-1" } },
       { "GET", "http://127.0.0.1:41741/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fvault.azure.net", "X-IDENTITY-HEADER: h-1\r\n", NULL, 200, NULL, app } },
   };
@@ -180,6 +182,13 @@ TEST(each_source_of_credentials_asks_for_its_token_in_its_way)
     assert_int_equal(world_call(&w, k, false, BYTES("m"), NULL), CSFLE_OK); /* with the token that is kept */
     csfle__kms_close(k);
     world_done(&w);
+  }
+  static const pair none[] = { { NULL, NULL } };
+  for (int status = 404; status <= 410; status += 6) { /* metadata that is being updated */
+    const line busy = { "GET", MSI, NULL, NULL, status, NULL, "" }, again[] = { busy, { "GET", MSI, NULL, NULL, 200, NULL, msi }, { "POST", ENCRYPT, NULL, NULL, 200, NULL, VALUE("QUJD") }, { 0 } };
+    world      u = { .script = again, .env = none, .now_ms = START };
+    assert_int_equal(world_once(&u, "azure-kms", PINNED, false, BYTES("m"), NULL), CSFLE_OK);
+    world_done(&u);
   }
   const line        nobody[] = { { "GET", MSI, NULL, NULL, 0, NULL, "timed out" }, { 0 } };
   world             w = { .script = nobody, .now_ms = START };
