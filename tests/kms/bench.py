@@ -271,11 +271,11 @@ def driver(op, kms_type, key_id, data, props=None, env=None, registry=None, coun
     return Result(run.returncode == 0, run.stdout, err, seconds)
 
 
-def self_signed(folder):
-    """(cert, key): PEM files for 127.0.0.1 and localhost."""
+def self_signed(folder, names=()):
+    """(cert, key): PEM files for 127.0.0.1, localhost and further names."""
     cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    "-addext", "subjectAltName=" + ",".join(["DNS:localhost", "IP:127.0.0.1", *("DNS:" + n for n in names)]), "-keyout", key, "-out", cert], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return cert, key
 
 
