@@ -44,13 +44,14 @@ bool csfle__aws_transient(const csfle__reply *r, const csfle__http_words *w)
   return csfle__http_transient(r) || one_of(w->code, names);
 }
 
+/* 400 in JSON from KMS, 403 in XML from STS: who we say we are is what is wrong */
+static const char *const unknown[] = { "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
+                                       "SignatureDoesNotMatch", "IncompleteSignatureException", "IncompleteSignature", "MissingAuthenticationTokenException",
+                                       "MissingAuthenticationToken", "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", NULL };
+
 csfle_status csfle__aws_fail(const csfle__http_about *about, const csfle__kms_call *call, const csfle__http_words *w, csfle_error *err)
 {
   static const char *const gone[] = { "NotFoundException", "DisabledException", "KMSInvalidStateException", NULL };
-  /* 400 in JSON from KMS, 403 in XML from STS: who we say we are is what is wrong, not the message that is to be read */
-  static const char *const unknown[] = { "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",
-                                         "SignatureDoesNotMatch", "IncompleteSignatureException", "IncompleteSignature", "MissingAuthenticationTokenException",
-                                         "MissingAuthenticationToken", "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", NULL };
   static const char *const record[] = { "InvalidCiphertextException", "IncorrectKeyException", "ValidationException", NULL };
   csfle_status             rc = csfle__http_fail(about, call, w, err);
   if (call->io.reply.status == 0) return rc;
@@ -241,7 +242,6 @@ static csfle_status take(const csfle__aws *a, csfle__kms_call *call, const csfle
 
 static csfle__next aws_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
 {
-  static const char *const expired[] = { "ExpiredTokenException", "ExpiredToken", NULL };
   csfle__aws              *a = (csfle__aws *)kms;
   work                    *w = call->work;
   csfle__http_about        about = { "aws-kms", csfle__str(a->key_id), call->unwrap ? "Decrypt" : "Encrypt" };
@@ -280,7 +280,7 @@ again:
   }
   words = csfle__http_vendor(&call->io.reply);
   if (csfle__aws_skewed(a, call, &words, &w->skew_tried)) goto again;
-  if (!w->renewed && w->cached && one_of(words.code, expired)) {
+  if (!w->renewed && w->cached && one_of(words.code, unknown)) { /* expired, or replaced in the file they came from */
     w->renewed = true, w->cached = false;
     goto login;
   }

@@ -473,6 +473,23 @@ def _():
     imds.close()
 
 
+@tap.case("an access key that its owner replaces in the file is found without a failure")
+def _():
+    fresh()
+    old, new = home(section("default", both)), section("default", sealer)
+
+    def retired(request):
+        if both["AccessKeyId"] not in request.headers["Authorization"] or len(to_kms.seen) == 1:
+            return None
+        with open(os.path.join(old, ".aws/credentials"), "w", encoding="utf-8") as f:
+            f.write(new)
+        return 400, b'{"__type":"UnrecognizedClientException","message":"The security token included in the request is invalid."}'
+    to_kms.check(retired)
+    good(run("wrap", env={"HOME": old}, count=3))
+    ids = [re.search(r"Credential=(\w+)", r.headers["Authorization"]).group(1) for r in to_kms.seen]
+    need(ids == [both["AccessKeyId"]] * 2 + [sealer["AccessKeyId"]] * 2, ids)
+
+
 @tap.case("credentials are renewed when less than five minutes are left, by reading the web identity's file again too")  # ENC-87
 def _():
     for life, logins in ((3600, 1), (240, 3)):
@@ -770,7 +787,8 @@ def _():
     server = registry({**ENV, **variables(climber), "AWS_ROLE_ARN": ROLE})
     contract(server, "shared-pii", "theirs", shared=True)
     round_trip(server, "shared-pii", None)
-    need({action(r) for r in to_kms.seen} == {"Encrypt", "Decrypt"} and to_sts.seen, "the server did not go to the KMS")
+    need({action(r) for r in to_kms.seen} == {"Encrypt", "Decrypt"}, "the server did not go to the KMS")
+    need([action(r) for r in to_sts.seen] == ["AssumeRole"], f"{len(to_sts.seen)} role sessions")
     need({r.headers["Authorization"].split("Credential=")[1].split("/")[0] for r in to_sts.seen} == {climber["AccessKeyId"]}, "another identity")
     wrapped = rest(server, "GET", "/dek-registry/v1/keks/theirs/deks/shared-pii-value")[1]
     need(theirs_unwrap(base64.b64decode(wrapped["encryptedKeyMaterial"])) == base64.b64decode(wrapped["keyMaterial"]), "boto3 unwraps something else")
@@ -807,4 +825,4 @@ for where, shared in (("client", False), ("server", True)):
 
 
 broker.stop()
-tap.done(35)
+tap.done(36)

@@ -343,6 +343,31 @@ TEST(sessions_are_renewed_five_minutes_before_they_end_and_kept_while_they_last)
   csfle__kms_close(k);
 }
 
+/* a key that is open for weeks sees its owner replace the access key */
+TEST(credentials_that_are_no_longer_known_are_looked_for_once_more)
+{
+  static const char *const codes[] = { "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException" };
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    csfle__kms   *k;
+    csfle_error   err = CSFLE_ERROR_INIT;
+    csfle__secret out = CSFLE__SECRET_INIT;
+    char          refusal[64];
+    pair          files[] = { { "/h/.aws/credentials", "[default]\naws_access_key_id=AKIDOLD\naws_secret_access_key=old\n" }, { 0 } };
+    snprintf(refusal, sizeof refusal, "{\"__type\":\"%s\"}", codes[i]);
+    FRESH(NULL, home, files, { 200, BLOB, NULL }, { 400, refusal, NULL }, { 200, BLOB, NULL }, { 400, refusal, NULL }, { 400, refusal, NULL });
+    assert_int_equal(script_open(&s, "aws-kms", ARN, &k, &err), CSFLE_OK);
+    assert_int_equal(script_run(&s, k, false, BYTES("m"), &out, &err), CSFLE_OK);
+    files[0].value = "[default]\naws_access_key_id=AKIDNEW\naws_secret_access_key=new\n";
+    assert_int_equal(script_run(&s, k, false, BYTES("m"), &out, &err), CSFLE_OK);
+    assert_non_null(strstr(s.log[1], "Credential=AKIDOLD/"));
+    assert_non_null(strstr(s.log[2], "Credential=AKIDNEW/"));
+    csfle__secret_wipe(&out);
+    assert_int_equal(script_run(&s, k, false, BYTES("m"), &out, &err), CSFLE_E_UNAUTHENTICATED); /* once */
+    assert_int_equal(s.sent, 5);
+    csfle__kms_close(k);
+  }
+}
+
 /* ENC-99, 4.3 errors */
 TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
 {
