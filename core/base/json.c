@@ -47,8 +47,15 @@ static const yyjson_alc wiping = { wiping_malloc, wiping_realloc, wiping_free, N
 /* yyjson is not recursive, but walkers of its trees are: count the nesting before anything looks at the tree */
 static bool too_deep(csfle__bytes t, bool comments)
 {
-  size_t depth = 0;
+  size_t depth = 0, opened = 0;
   bool   quoted = false;
+  for (size_t i = 0; i < t.len;) { /* most texts have too few for it: counted in bytes, which vectors do at once */
+    uint8_t n = 0;
+    size_t  end = t.len - i < 255 ? t.len : i + 255;
+    for (; i < end; i++) n = (uint8_t)(n + ((t.ptr[i] | 0x20) == '{')); /* '[' differs from '{' in this bit */
+    opened += n;
+  }
+  if (opened <= CSFLE__JSON_MAX_DEPTH) return false;
   for (size_t i = 0; i < t.len; i++) {
     uint8_t c = t.ptr[i];
     if (quoted) {

@@ -93,6 +93,29 @@ TEST(a_map_keeps_what_a_plain_array_keeps)
   csfle__map_free(&m, NULL);
 }
 
+TEST(a_map_that_borrows_points_at_the_callers_keys)
+{
+  static char a[2][4] = { "one", "one" }, b[] = "two";
+  csfle__map  m = CSFLE__MAP_INIT;
+  void       *old = NULL;
+  m.borrows = true;
+  csfle_test_memory_on();
+  assert_int_equal(csfle__map_put(&m, csfle__str(a[0]), a[0], NULL), 0);
+  long arrays = csfle_test_mem.live; /* entries and slots; no key */
+  assert_int_equal(csfle__map_put(&m, csfle__str(b), b, NULL), 0);
+  assert_int_equal(csfle_test_mem.live, arrays);
+  assert_int_equal(csfle__map_put(&m, csfle__str(a[1]), a[1], &old), 0);
+  assert_ptr_equal(old, a[0]);
+  assert_ptr_equal(m.entries[0].key.ptr, a[1]); /* the key of the value that is there now */
+  a[0][0] = 'x';
+  assert_ptr_equal(csfle__map_get(&m, BYTES("one")), a[1]);
+  assert_ptr_equal(csfle__map_remove(&m, BYTES("one")), a[1]);
+  assert_ptr_equal(csfle__map_get(&m, BYTES("two")), b);
+  csfle__map_free(&m, NULL);
+  assert_int_equal(csfle_test_mem.live, 0);
+  csfle_test_memory_off();
+}
+
 static csfle_status fill_a_map(void)
 {
   csfle__map   m = CSFLE__MAP_INIT;
