@@ -163,21 +163,16 @@ bool registry_schema_versions(registry_call *c)
 static registry_version *by_guid(registry_call *c, const uint8_t guid[16])
 {
   registry_version *best = NULL;
-  csfle_buf         key;
   static const char *const types[] = { "AVRO", "JSON", "PROTOBUF" };
 
-  csfle_buf_init(&key, 0, 0);
   for (size_t t = 0; t < 3 && !best; t++) {
-    csfle__buf_clear(&key);
-    put_bytes(&key, csfle__view(guid, 16)), put(&key, types[t]);
-    registry_content *content = (registry_content *)csfle__map_get(&c->g->state->contents, csfle__buf_view(&key));
+    registry_content *content = registry_state_guid(c->g->state, guid, csfle__str(types[t]));
     for (size_t i = 0; content && i < content->holder_count; i++) {
       registry_version *v = content->holders[i];
       csfle__bytes      name = v->subject->context->name;
       if (!best || (best->subject->context->name.len > 1 && (name.len == 1 || csfle__cmp_utf16(name, best->subject->context->name) < 0))) best = v;
     }
   }
-  csfle_buf_free(&key);
   return best;
 }
 

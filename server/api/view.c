@@ -26,7 +26,7 @@ static void put_content_qualified(csfle_buf *b, const registry_version *v)
   const csfle__schema_info *info = v->content->info;
   char                      guid[37];
 
-  csfle__guid_text(v->content->guid, guid);
+  csfle__guid_text(registry_content_guid(v->content), guid);
   put(b, ",\"guid\":\""), put(b, guid), put(b, "\",\"schemaType\":"), put_json(b, info->schema_type);
   put_references_qualified(b, v);
   if (info->metadata) put(b, ",\"metadata\":"), must_ok(csfle__metadata_put(b, info->metadata, NULL));
@@ -39,8 +39,9 @@ bool registry_put_version(registry_call *c, const registry_version *v, registry_
   registry_content  *content = v->content;
   bool               qualify = view.qualified && v->subject->context->name.len > 1 && content->info->reference_count;
   size_t             start = b->len;
+  const registry_rendered *rendered = registry_content_rendered(content);
 
-  must_ok(csfle__buf_reserve(b, content->rendered.len + v->subject->name.len + 160, NULL));
+  must_ok(csfle__buf_reserve(b, rendered->len + v->subject->name.len + 160, NULL));
   put(b, "{");
   if (!view.no_subject) {
     put(b, "\"subject\":"), put_json(b, v->subject->name);
@@ -48,7 +49,7 @@ bool registry_put_version(registry_call *c, const registry_version *v, registry_
     if (!view.no_id) put(b, ",\"id\":"), put_int(b, v->id);
   }
   if (qualify) put_content_qualified(b, v);
-  else put_bytes(b, csfle__view(content->rendered.ptr, content->schema_at));
+  else put_bytes(b, csfle__view(rendered->text, rendered->schema_at));
   if (view.no_subject) { /* the first comma has nothing before it */
     memmove(b->ptr + start + 1, b->ptr + start + 2, b->len - start - 2);
     b->len--;
@@ -61,7 +62,7 @@ bool registry_put_version(registry_call *c, const registry_version *v, registry_
     csfle_buf_free(&text);
     if (!ok) return false;
   } else {
-    put_bytes(b, csfle__from(content->rendered, content->schema_at));
+    put_bytes(b, csfle__view(rendered->text + rendered->schema_at, rendered->len - rendered->schema_at));
   }
   if (view.from_store) {
     put(b, ",\"ts\":"), put_int(b, v->ts);

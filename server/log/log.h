@@ -39,7 +39,7 @@ typedef struct registry_log_setup {
 /** Calls for each record of the log in order; the record's bytes live for the call. */
 typedef void (*registry_record_fn)(void *opaque, const registry_record *r);
 
-/** A kind of storage. open, replay, compact and close from one thread; commit from one thread. */
+/** A kind of storage. One call at a time, from any thread. */
 typedef struct registry_log_driver {
   const char *name;
   csfle_status (*open)(void **store, const registry_log_setup *setup, csfle_error *err);

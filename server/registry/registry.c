@@ -8,18 +8,6 @@
 
 #define COMPACT_FROM 2000 /* records */
 
-typedef struct replaying {
-  registry_state *state;
-  size_t          count;
-} replaying;
-
-static void replay_one(void *opaque, const registry_record *r)
-{
-  replaying *p = (replaying *)opaque;
-  p->count++;
-  registry_state_apply(p->state, r);
-}
-
 /* a commit failed: what memory says may never have happened */
 static bool on_lost(void *opaque)
 {
@@ -30,8 +18,7 @@ static bool on_lost(void *opaque)
   registry_unwraps_forget_all(g->unwraps); /* offsets are given out again */
   registry_state_free(g->state);
   g->state = registry_state_new(g->out);
-  replaying    p = { g->state, 0 };
-  csfle_status rc = registry_log_replay(g->log, replay_one, &p, &err);
+  csfle_status rc = registry_replay(g->log, g->state, NULL, &err);
   pthread_rwlock_unlock(&g->lock);
   if (rc != CSFLE_OK) csfle__log_line(g->out, 2, "registry", "replay failed: %s", err.msg);
   return rc == CSFLE_OK;
@@ -98,10 +85,10 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
   pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
   pthread_rwlock_init(&g->lock, &attr);
   pthread_rwlockattr_destroy(&attr);
-  replaying    p = { g->state, 0 };
-  csfle_status rc = registry_log_replay(log, replay_one, &p, err);
-  if (rc == CSFLE_OK) rc = compact(g, p.count, err);
-  atomic_store(&g->counters.untidy, p.count > 0); /* nobody knows */
+  size_t       count = 0;
+  csfle_status rc = registry_replay(log, g->state, &count, err);
+  if (rc == CSFLE_OK) rc = compact(g, count, err);
+  atomic_store(&g->counters.untidy, count > 0); /* nobody knows */
   if (rc == CSFLE_OK) rc = registry_log_start(log, on_lost, g, err);
   if (rc != CSFLE_OK) {
     registry_close(g);

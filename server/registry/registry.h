@@ -66,6 +66,8 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
 void registry_close(registry *g);
 /** Has the store drop what is superseded, if anything is. Takes the lock. */
 void registry_tidy(registry *g);
+/** Applies the whole log to an empty @p s; *count (may be NULL) gets the number of its records. */
+csfle_status registry_replay(registry_log *log, registry_state *s, size_t *count, csfle_error *err);
 /** Takes the lock; registry_end gives it back and says which position the answer has to wait for. */
 void     registry_begin(registry *g, bool write);
 uint64_t registry_end(registry *g);

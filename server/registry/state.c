@@ -36,7 +36,8 @@ registry_state *registry_state_new(const csfle__log *log)
 {
   registry_state *s = (registry_state *)must_calloc(sizeof *s);
   s->log = log;
-  csfle_buf_init(&s->scratch, 0, 0);
+  s->subjects.borrows = s->contents.borrows = true; /* from what they lead to */
+  s->guids = registry_guids_new();
   registry_state_context_made(s, CSFLE__LIT("."))->known = true;
   return s;
 }
@@ -92,7 +93,7 @@ void registry_state_free(registry_state *s)
   csfle__map_free(&s->keks, free_kek);
   csfle__map_free(&s->trash_by_key, NULL);
   csfle__map_free(&s->trash, free_trash);
-  csfle_buf_free(&s->scratch);
+  registry_guids_free(s->guids);
   csfle__free(s);
 }
 
@@ -102,6 +103,7 @@ registry_context *registry_state_context_made(registry_state *s, csfle__bytes na
   if (c) return c;
   c = (registry_context *)must_calloc(sizeof *c);
   c->name = must_copy(name);
+  c->ids.borrows = true;
   must_map_put(&s->contexts, name, c);
   return c;
 }
@@ -127,25 +129,39 @@ static void apply_own(registry_state *s, yyjson_val *key, yyjson_val *value)
   if (max > c->max_id) c->max_id = (int32_t)max;
 }
 
-void registry_state_apply(registry_state *s, const registry_record *r)
+void registry_record_parse(const registry_record *r, registry_parsed *out)
 {
-  yyjson_doc *key = NULL, *value = NULL;
+  csfle_status key = CSFLE_OK, value = CSFLE_OK;
+
+  *out = (registry_parsed){ .r = { r->topic, r->offset, r->ts, CSFLE__NONE, CSFLE__NONE } };
+  if (r->topic >= REGISTRY_TOPICS) return;
+  key = csfle__json_parse(&out->key, r->key, NULL);
+  if (r->value.ptr) value = csfle__json_parse(&out->value, r->value, NULL);
+  if (key == CSFLE_E_NOMEM || value == CSFLE_E_NOMEM) registry_out_of_memory();
+  if (key != CSFLE_OK || !yyjson_is_obj(yyjson_doc_get_root(out->key))) out->wrong = "its key is no JSON object";
+  else if (value != CSFLE_OK) out->wrong = "its value is no JSON";
+  else if (out->value && !yyjson_is_null(yyjson_doc_get_root(out->value)) && !yyjson_is_obj(yyjson_doc_get_root(out->value)))
+    out->wrong = "its value is no JSON object";
+}
+
+void registry_parsed_free(registry_parsed *p)
+{
+  yyjson_doc_free(p->key);
+  yyjson_doc_free(p->value);
+  p->key = p->value = NULL;
+}
+
+void registry_state_apply_parsed(registry_state *s, const registry_parsed *p)
+{
+  const registry_record *r = &p->r;
 
   if (r->topic >= REGISTRY_TOPICS) return;
-  if (csfle__json_parse(&key, r->key, NULL) != CSFLE_OK || !yyjson_is_obj(yyjson_doc_get_root(key))) {
-    skipped(s, r, "its key is no JSON object");
-    goto out;
+  if (p->wrong) {
+    skipped(s, r, p->wrong);
+    return;
   }
-  if (r->value.ptr && csfle__json_parse(&value, r->value, NULL) != CSFLE_OK) {
-    skipped(s, r, "its value is no JSON");
-    goto out;
-  }
-  yyjson_val *k = yyjson_doc_get_root(key), *v = value ? yyjson_doc_get_root(value) : NULL;
+  yyjson_val *k = yyjson_doc_get_root(p->key), *v = p->value ? yyjson_doc_get_root(p->value) : NULL;
   if (v && yyjson_is_null(v)) v = NULL;
-  if (v && !yyjson_is_obj(v)) {
-    skipped(s, r, "its value is no JSON object");
-    goto out;
-  }
   if (r->topic == REGISTRY_KEYS) {
     registry_apply_key(s, r, k, v);
   } else if (r->topic == REGISTRY_OWN) {
@@ -160,9 +176,14 @@ void registry_state_apply(registry_state *s, const registry_record *r)
     else if (csfle__eq_str(type, "CONTEXT")) registry_apply_context(s, k, v);
     else if (!csfle__eq_str(type, "NOOP")) skipped(s, r, "its key type is not known");
   }
-out:
-  yyjson_doc_free(key);
-  yyjson_doc_free(value);
+}
+
+void registry_state_apply(registry_state *s, const registry_record *r)
+{
+  registry_parsed p;
+  registry_record_parse(r, &p);
+  registry_state_apply_parsed(s, &p);
+  registry_parsed_free(&p);
 }
 
 void registry_apply_context(registry_state *s, yyjson_val *key, yyjson_val *value)

@@ -13,25 +13,45 @@
 #include "core/schema/schema.h"
 #include "server/log/log.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 typedef struct registry_subject registry_subject;
 typedef struct registry_context registry_context;
 typedef struct registry_version registry_version;
 
-/** Text, type, references, metadata, rule set: kept once however many versions hold it. [SR 5.4] */
+/** A content as answers show it: members from guid to schema, comma first: ,"guid":..,"schema":".." */
+typedef struct registry_rendered {
+  size_t  len, schema_at; /**< schema_at: where ,"schema": begins */
+  uint8_t text[];
+} registry_rendered;
+
+/** Text, type, references, metadata, rule set: kept once however many versions hold it; see contents.c. [SR 5.4] */
+#define REGISTRY_CONTENT_KEY 52
 typedef struct registry_content {
-  uint8_t             guid[16];
-  uint8_t             number;   /**< among contents of one hash */
-  csfle__schema_info *info;     /**< subject, id and version in it mean nothing */
-  csfle__bytes        rendered; /**< members of an answer up to schema, comma first: ,"guid":..,"schema":".." */
-  size_t              schema_at;  /**< where ,"schema": begins in it */
-  csfle__schema      *parsed;   /**< or NULL; see registry_state_parse */
-  registry_version  **holders;  /**< versions of any context */
+  uint8_t             key[REGISTRY_CONTENT_KEY]; /**< a hash of 16 bytes, type and number: what it is found by */
+  bool                by_md5;  /**< the hash is the GUID */
+  uint8_t             number;  /**< among contents of one key */
+  csfle__schema_info *info;    /**< subject, id and version in it mean nothing; &own when there is nothing but a text */
+  csfle__schema_info  own;
+  _Atomic(void *)     guid, rendered; /**< registry_content_guid, _rendered */
+  csfle__schema      *parsed;  /**< or NULL; see registry_state_parse */
+  registry_version  **holders; /**< versions of any context */
   size_t              holder_count, holder_cap;
 } registry_content;
+
+/** Contents by GUID and type, made when first asked for; writers keep it up from then on. */
+typedef struct registry_guids {
+  pthread_mutex_t lock; /**< of readers that make it */
+  atomic_bool     ready;
+  bool            doubles; /**< some GUID and type has two contents */
+  csfle__map      map;
+} registry_guids;
 
 /** An id of one context. */
 typedef struct registry_id {
   int32_t           id;
+  uint8_t           key[4]; /**< the same, big-endian */
   registry_content *content;
   size_t            versions; /**< that hold it; it goes with the last */
 } registry_id;
@@ -101,7 +121,8 @@ typedef struct registry_refs {
 } registry_refs;
 
 typedef struct registry_state {
-  csfle__map contents;   /**< guid bytes and type -> registry_content * */
+  csfle__map contents;   /**< key, type and number -> registry_content * */
+  registry_guids *guids;
   csfle__map contexts;   /**< name -> registry_context * */
   csfle__map subjects;   /**< qualified name -> registry_subject * */
   csfle__map configs;    /**< name -> registry_config * */
@@ -112,7 +133,6 @@ typedef struct registry_state {
   csfle__map trash_by_key; /**< key of a record -> the first registry_trash * of it */
   size_t     kek_count, dek_count; /**< soft-deleted ones too [DEK 4.7] */
   size_t     parsed_count;
-  csfle_buf  scratch;    /**< for rendering; what is kept is copied to its size */
   const csfle__log *log;
 } registry_state;
 
@@ -124,6 +144,16 @@ void registry_state_free(registry_state *s);
  * What a record of one topic does never depends on another topic.
  */
 void registry_state_apply(registry_state *s, const registry_record *r);
+
+/** The same in two steps: the first needs no state and may be done by another thread. */
+typedef struct registry_parsed {
+  registry_record r;     /**< without its bytes */
+  yyjson_doc     *key, *value;
+  const char     *wrong; /**< why it is to be skipped, or NULL */
+} registry_parsed;
+void registry_record_parse(const registry_record *r, registry_parsed *out);
+void registry_parsed_free(registry_parsed *p);
+void registry_state_apply_parsed(registry_state *s, const registry_parsed *p);
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
@@ -138,6 +168,11 @@ registry_id *registry_context_id(const registry_context *c, int32_t id);
 registry_id *registry_context_hash(const registry_context *c, const registry_content *content);
 /** The content with these members if it is stored; *clash (may be NULL): another content with this hash, when there is none. */
 registry_content *registry_state_content(const registry_state *s, const csfle__schema_info *info, registry_content **clash);
+/** The content of a type with this GUID, the first where there are two; NULL when there is none. Readers may share. */
+registry_content *registry_state_guid(const registry_state *s, const uint8_t guid[16], csfle__bytes type);
+/** The MD5 of a content, and its part of answers; made by the first that asks. Readers may share. */
+const uint8_t *registry_content_guid(registry_content *c);
+const registry_rendered *registry_content_rendered(registry_content *c);
 registry_refs *registry_state_referrers(const registry_state *s, csfle__bytes subject, int32_t version);
 registry_config *registry_state_config(const registry_state *s, csfle__bytes name);
 registry_mode registry_state_mode(const registry_state *s, csfle__bytes name);
@@ -164,7 +199,12 @@ void registry_trash_free(registry_trash *t);
 void registry_apply_key(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value);
 registry_context *registry_state_context_made(registry_state *s, csfle__bytes name);
 void registry_version_remove(registry_state *s, registry_version *v);
+/** The content with these members, made if need be. @p owned: @p info is taken, or freed. */
+registry_content *registry_content_made(registry_state *s, csfle__schema_info *info, bool owned);
+void registry_content_drop(registry_state *s, registry_content *c);
 void registry_content_unparse(registry_content *c);
+registry_guids *registry_guids_new(void);
+void registry_guids_free(registry_guids *g);
 void registry_config_free(registry_config *c);
 registry_config *registry_config_read(yyjson_val *value);
 void registry_content_free(registry_content *c);

@@ -5,129 +5,6 @@
 
 #include <stdio.h>
 
-/* ---- contents -------------------------------------------------------------------------------------------------- */
-
-void registry_content_unparse(registry_content *c)
-{
-  if (c->parsed) csfle__schema_free(c->parsed);
-  c->parsed = NULL;
-}
-
-void registry_content_free(registry_content *c)
-{
-  registry_content_unparse(c);
-  csfle__schema_info_free(c->info);
-  csfle__free((void *)c->rendered.ptr);
-  csfle__free(c->holders);
-  csfle__free(c);
-}
-
-/* guid and type; contents of one hash that differ all the same ({} is hashed alike in metadata and rule set [SR 5.4])
-   are numbered behind it */
-static csfle__bytes content_key(const csfle__schema_info *info, const uint8_t guid[16], uint8_t number, uint8_t buf[64])
-{
-  size_t n = info->schema_type.len < 32 ? info->schema_type.len : 32;
-  memcpy(buf, guid, 16);
-  if (n) memcpy(buf + 16, info->schema_type.ptr, n);
-  n += 16;
-  if (number) buf[n++] = 0, buf[n++] = number;
-  return csfle__view(buf, n);
-}
-
-static bool same_content(const csfle__schema_info *a, const csfle__schema_info *b)
-{
-  return csfle__eq(a->schema, b->schema) && csfle__eq(a->schema_type, b->schema_type) &&
-         csfle__references_equal(a->references, a->reference_count, b->references, b->reference_count) &&
-         csfle__metadata_equal(a->metadata, b->metadata) && csfle__rule_set_equal(a->rule_set, b->rule_set);
-}
-
-/* the one with this content, or NULL with the number a new one gets */
-static registry_content *find_content(const registry_state *s, const csfle__schema_info *info, uint8_t guid[16], uint8_t *number)
-{
-  uint8_t buf[64];
-  must_ok(csfle__content_hash(info->schema, info->references, info->reference_count, info->metadata, info->rule_set, guid, NULL));
-  for (unsigned n = 0; n < 256; n++) {
-    registry_content *c = (registry_content *)csfle__map_get(&s->contents, content_key(info, guid, (uint8_t)n, buf));
-    *number = (uint8_t)n;
-    if (!c || same_content(c->info, info)) return c;
-  }
-  return NULL;
-}
-
-registry_content *registry_state_content(const registry_state *s, const csfle__schema_info *info, registry_content **clash)
-{
-  uint8_t           guid[16], number, buf[64];
-  registry_content *c = find_content(s, info, guid, &number);
-  if (clash) *clash = c || !number ? NULL : (registry_content *)csfle__map_get(&s->contents, content_key(info, guid, 0, buf));
-  return c;
-}
-
-/* the same schema in as little memory as it needs; most have no contract and no references */
-static csfle__schema_info *packed(csfle__schema_info *info)
-{
-  if (info->reference_count || info->metadata || info->rule_set) return info;
-  csfle__schema_info *p = (csfle__schema_info *)must_calloc(sizeof *p);
-  bool avro = csfle__eq_str(info->schema_type, "AVRO");
-  uint8_t *text = (uint8_t *)must(csfle__arena_alloc(&p->arena, info->schema.len + 1 + (avro ? 0 : info->schema_type.len + 1)));
-  memcpy(text, info->schema.ptr, info->schema.len);
-  p->schema = csfle__view(text, info->schema.len);
-  p->schema_type = CSFLE__LIT("AVRO");
-  if (!avro) {
-    memcpy(text + info->schema.len + 1, info->schema_type.ptr, info->schema_type.len);
-    p->schema_type = csfle__view(text + info->schema.len + 1, info->schema_type.len);
-  }
-  p->id = p->version = -1;
-  csfle__schema_info_free(info);
-  return p;
-}
-
-static registry_content *content_made(registry_state *s, csfle__schema_info *info)
-{
-  uint8_t           guid[16], buf[64], number;
-  registry_content *c = find_content(s, info, guid, &number);
-  char              text[37];
-  csfle_buf        *b = &s->scratch;
-
-  if (c) {
-    csfle__schema_info_free(info);
-    return c;
-  }
-  c = (registry_content *)must_calloc(sizeof *c);
-  memcpy(c->guid, guid, 16);
-  c->info = info = packed(info);
-  c->number = number;
-  csfle__buf_clear(b);
-  csfle__guid_text(guid, text);
-  put(b, ",\"guid\":\""), put(b, text), put(b, "\",\"schemaType\":");
-  put_json(b, info->schema_type);
-  if (info->reference_count) {
-    put(b, ",\"references\":");
-    must_ok(csfle__references_put(b, info->references, info->reference_count, NULL));
-  }
-  if (info->metadata) {
-    put(b, ",\"metadata\":");
-    must_ok(csfle__metadata_put(b, info->metadata, NULL));
-  }
-  if (info->rule_set) {
-    put(b, ",\"ruleSet\":");
-    must_ok(csfle__rule_set_put(b, info->rule_set, NULL));
-  }
-  c->schema_at = b->len;
-  put(b, ",\"schema\":");
-  put_json(b, info->schema);
-  c->rendered = must_copy(csfle__buf_view(b));
-  must_map_put(&s->contents, content_key(info, guid, number, buf), c);
-  return c;
-}
-
-static void content_drop(registry_state *s, registry_content *c)
-{
-  uint8_t buf[64];
-  csfle__map_remove(&s->contents, content_key(c->info, c->guid, c->number, buf));
-  if (c->parsed) s->parsed_count--;
-  registry_content_free(c);
-}
-
 /* ---- references ------------------------------------------------------------------------------------------------ */
 
 void registry_put_reference_subject(csfle_buf *b, csfle__bytes context, csfle__bytes subject)
@@ -238,12 +115,10 @@ static void unhook(registry_state *s, registry_version *v)
     if (id->content == c && id->versions > 1) id->content = other_content(s, ctx, id->id, v);
   }
   if (id && --id->versions == 0) {
-    uint8_t key[4];
-    csfle__put_u32be(key, (uint32_t)v->id);
-    csfle__map_remove(&ctx->ids, csfle__view(key, sizeof key));
+    csfle__map_remove(&ctx->ids, csfle__view(id->key, sizeof id->key));
     csfle__free(id);
   }
-  if (c->holder_count == 0) content_drop(s, c);
+  if (c->holder_count == 0) registry_content_drop(s, c);
 }
 
 void registry_version_remove(registry_state *s, registry_version *v)
@@ -280,7 +155,7 @@ static registry_subject *subject_made(registry_state *s, csfle__bytes name)
   subject = (registry_subject *)must_calloc(sizeof *subject);
   subject->name = must_copy(name);
   subject->context = registry_state_context_made(s, csfle__subject_parse(name).context);
-  must_map_put(&s->subjects, name, subject);
+  must_map_put(&s->subjects, subject->name, subject);
   return subject;
 }
 
@@ -291,18 +166,37 @@ static void hook(registry_state *s, registry_version *v)
   registry_id      *id = registry_context_id(ctx, v->id);
 
   if (!id) {
-    uint8_t key[4];
-    csfle__put_u32be(key, (uint32_t)v->id);
     id = (registry_id *)must_calloc(sizeof *id);
     id->id = v->id;
     id->content = c;
-    must_map_put(&ctx->ids, csfle__view(key, sizeof key), id);
+    csfle__put_u32be(id->key, (uint32_t)v->id);
+    must_map_put(&ctx->ids, csfle__view(id->key, sizeof id->key), id);
   }
   id->versions++;
   must_map_put(&ctx->hashes, csfle__view(&c, sizeof c), id);
   c->holders = (registry_version **)room_for_one(c->holders, &c->holder_cap, c->holder_count);
   c->holders[c->holder_count++] = v;
   change_references(s, v, true);
+}
+
+/* A schema without references and contract as views into its record, which is nearly all of them; false: it is not, or
+   written in another way than usual. */
+static bool plain_schema(yyjson_val *value, csfle__schema_info *out)
+{
+  size_t      i, n;
+  yyjson_val *k, *v;
+  int64_t     number;
+  *out = (csfle__schema_info){ .schema_type = CSFLE__LIT("AVRO"), .id = -1, .ts = -1 };
+  yyjson_obj_foreach(value, i, n, k, v)
+  {
+    csfle__bytes name = csfle__json_text(k);
+    if (csfle__eq_str(name, "schema") && yyjson_is_str(v)) out->schema = csfle__json_text(v);
+    else if (csfle__eq_str(name, "schemaType") && yyjson_is_str(v)) out->schema_type = csfle__json_text(v);
+    else if (csfle__eq_str(name, "deleted") && yyjson_is_bool(v)) out->deleted = yyjson_get_bool(v);
+    else if (csfle__eq_str(name, "id") && csfle__json_i64(v, &number) && number >= INT32_MIN && number <= INT32_MAX) out->id = (int32_t)number;
+    else if (!csfle__eq_str(name, "subject") && !csfle__eq_str(name, "version") && !csfle__eq_str(name, "guid") && !csfle__eq_str(name, "ts")) return false;
+  }
+  return out->schema.ptr != NULL;
 }
 
 void registry_apply_schema(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value)
@@ -327,13 +221,14 @@ void registry_apply_schema(registry_state *s, const registry_record *r, yyjson_v
     csfle_buf_free(&b);
     return;
   }
-  csfle__schema_info *info = NULL;
-  csfle_status        rc = csfle__schema_info_parse(&info, value, &err);
+  csfle__schema_info  plain, *info = &plain;
+  bool                owned = !plain_schema(value, &plain);
+  csfle_status        rc = owned ? csfle__schema_info_parse(&info, value, &err) : CSFLE_OK;
   if (rc == CSFLE_E_NOMEM) registry_out_of_memory();
   if (rc != CSFLE_OK || info->id < 0 || !info->schema.ptr) {
     csfle__log_line(s->log, 4, "registry", "schema record at offset %lld skipped: %s", (long long)r->offset,
                     rc != CSFLE_OK ? err.msg : "it has no id or no schema");
-    csfle__schema_info_free(info);
+    if (owned) csfle__schema_info_free(info);
     csfle_buf_free(&b);
     return;
   }
@@ -341,14 +236,14 @@ void registry_apply_schema(registry_state *s, const registry_record *r, yyjson_v
   registry_id      *id = registry_context_id(ctx, info->id);
   if (id && !csfle__eq(id->content->info->schema, info->schema)) {
     csfle__log_line(s->log, 4, "registry", "schema record at offset %lld skipped: id %d belongs to another schema", (long long)r->offset, info->id);
-    csfle__schema_info_free(info);
+    if (owned) csfle__schema_info_free(info);
     csfle_buf_free(&b);
     return;
   }
   int32_t new_id = info->id;
   bool    deleted = info->deleted;
   subject = subject_made(s, name);
-  registry_content *content = content_made(s, info); /* takes info */
+  registry_content *content = registry_content_made(s, info, owned);
   if (old && old->id == new_id && old->content == content) {
     old->deleted = deleted, old->ts = r->ts, old->offset = r->offset;
   } else {

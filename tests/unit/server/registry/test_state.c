@@ -23,7 +23,8 @@ static char *picture(const registry_state *s)
     const registry_subject *subject = (const registry_subject *)s->subjects.entries[i].value;
     for (size_t j = 0; j < subject->count; j++) {
       const registry_version *v = subject->versions[j];
-      LINE("version %.*s %d id %d %s guid %.*s ts %lld", CSFLE__FMT(subject->name), v->number, v->id, v->deleted ? "deleted" : "live", CSFLE__FMT(v->content->rendered), (long long)v->ts);
+      const registry_rendered *shown = registry_content_rendered(v->content);
+      LINE("version %.*s %d id %d %s guid %.*s ts %lld", CSFLE__FMT(subject->name), v->number, v->id, v->deleted ? "deleted" : "live", (int)shown->len, (const char *)shown->text, (long long)v->ts);
       registry_refs *refs = registry_state_referrers(s, subject->name, v->number);
       LINE("referrers %.*s %d: %zu", CSFLE__FMT(subject->name), v->number, refs ? refs->count : 0);
     }
