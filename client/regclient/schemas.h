@@ -21,6 +21,7 @@ typedef struct csfle__resolved_ref {
 typedef struct csfle__registered {
   csfle__shared        shared;
   csfle__schema_info  *info; /**< id and subject are always there */
+  uint64_t             order; /**< of the client's fetches */
   csfle__resolved_ref *refs; /**< children before parents */
   size_t               ref_count;
   csfle__schema_info **ref_infos; /**< what refs look into */

@@ -240,6 +240,15 @@ static size_t size_of(const csfle__registered *r)
   return n;
 }
 
+/* From the cache, if it will do. */
+static csfle__shared *look(csfle_client *cl, const csfle__schema_want *w, csfle__bytes name, int64_t now)
+{
+  csfle__shared *s = w->fresh && !w->held ? NULL : csfle__cache_get(&cl->schemas, name, now);
+  if (!s || !w->fresh || ((csfle__registered *)s)->order > w->held) return s;
+  csfle__release(s);
+  return NULL;
+}
+
 csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err)
 {
   csfle_buf      name;
@@ -250,7 +259,7 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
   *out = NULL;
   csfle_status rc = name_of(&name, w, err);
   if (rc != CSFLE_OK) goto out;
-  found = w->fresh ? NULL : csfle__cache_get(&cl->schemas, csfle__buf_view(&name), now);
+  found = look(cl, w, csfle__buf_view(&name), now);
   if (!found && w->of_record && csfle__missing_get(&cl->missing, csfle__buf_view(&name), err, now)) {
     rc = CSFLE_E_WIRE;
     if (err) rc = err->code;
@@ -260,10 +269,10 @@ csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w,
     csfle__registered *r = NULL;
     csfle_error        local = CSFLE_ERROR_INIT;
     /* another's flight may have ended between our look and our lead */
-    if (!w->fresh) r = (csfle__registered *)csfle__cache_get(&cl->schemas, csfle__buf_view(&name), now);
+    r = (csfle__registered *)look(cl, w, csfle__buf_view(&name), now);
     bool here = r != NULL;
     rc = here ? CSFLE_OK : fetch(cl, w, &r, &local);
-    if (rc == CSFLE_OK && !here) r->shared.bytes = size_of(r);
+    if (rc == CSFLE_OK && !here) r->shared.bytes = size_of(r), r->order = ++cl->fetches;
     if (rc == CSFLE_OK && !here)
       csfle__cache_put(&cl->schemas, csfle__buf_view(&name), &r->shared, w->by == CSFLE__BY_ID || w->by == CSFLE__BY_GUID ? INT64_MAX : now + cl->latest_ttl_ms);
     found = r ? &r->shared : NULL;

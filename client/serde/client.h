@@ -18,6 +18,7 @@ struct csfle_client {
   csfle__ring     ring;
   csfle__cache    schemas, missing;
   csfle__flights  flights; /**< of schemas */
+  _Atomic(uint64_t) fetches; /**< of schemas */
   int64_t         latest_ttl_ms, max_stale_ms, grace_ms, max_age_ms, key_expiry_ms, max_overdue_ms; /**< max_overdue_ms -1: no limit */
   bool            allow_overused;
   pthread_mutex_t lock;
@@ -32,7 +33,8 @@ typedef struct csfle__schema_want {
   bool             normalize;
   int32_t          id;
   uint8_t          guid[16];
-  bool             fresh;     /**< not from the cache */
+  bool             fresh;     /**< what is cached will not do */
+  uint64_t         held;      /**< with `fresh`: one that was fetched after the one of this order will do; 0: none will */
   bool             of_record; /**< the id or GUID came from a record */
 } csfle__schema_want;
 /**

@@ -18,7 +18,7 @@ csfle_status csfle__use_over(csfle__contract *c, int64_t fetched, int64_t refres
   if (!u) return csfle__nomem(err);
   csfle__shared_init(&u->shared, use_destroy);
   csfle__retain(&c->shared);
-  u->contract = c, u->upgrade = NULL, u->fetched_mono_ms = fetched, u->refresh_mono_ms = refresh, u->stale = stale;
+  u->order = 0, u->contract = c, u->upgrade = NULL, u->fetched_mono_ms = fetched, u->refresh_mono_ms = refresh, u->stale = stale;
   u->schema_id = c->registered->info->id, u->version = c->registered->info->version;
   *out = u;
   return CSFLE_OK;

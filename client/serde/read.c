@@ -5,9 +5,9 @@
 
 /* ---- which contract */
 
-static csfle_status fetch_by(csfle_serde *s, csfle__schema_by by, const csfle__frame *f, bool fresh, csfle__registered **out, csfle_error *err)
+static csfle_status fetch_by(csfle_serde *s, csfle__schema_by by, const csfle__frame *f, const csfle__use *old, csfle__registered **out, csfle_error *err)
 {
-  csfle__schema_want w = { .by = by, .subject = csfle__str(s->subject), .id = f->id, .fresh = fresh, .of_record = by != CSFLE__BY_LATEST };
+  csfle__schema_want w = { .by = by, .subject = csfle__str(s->subject), .id = f->id, .fresh = old != NULL, .held = old ? old->order : 0, .of_record = by != CSFLE__BY_LATEST };
   memcpy(w.guid, f->guid, 16);
   csfle_status rc = csfle__client_schema(s->client, &w, out, err);
   if (rc != CSFLE_OK && rc != CSFLE_E_NOMEM) {
@@ -59,19 +59,19 @@ static csfle_status make_use(csfle_serde *s, const csfle__frame *f, csfle__use *
   csfle_client      *cl = s->client;
   csfle__registered *writer = NULL, *latest = NULL;
   int64_t            now = csfle__client_mono(cl);
-  csfle_status       rc = fetch_by(s, f->by_guid ? CSFLE__BY_GUID : CSFLE__BY_ID, f, false, &writer, err);
+  csfle_status       rc = fetch_by(s, f->by_guid ? CSFLE__BY_GUID : CSFLE__BY_ID, f, NULL, &writer, err);
   if (rc == CSFLE_OK && s->use_latest) {
-    rc = fetch_by(s, CSFLE__BY_LATEST, f, old != NULL, &latest, err);
+    rc = fetch_by(s, CSFLE__BY_LATEST, f, old, &latest, err);
     if (rc == CSFLE_OK) rc = csfle__use_make(s, latest, CSFLE__ON_READ, out, err);
     if (rc == CSFLE_OK && (rc = make_upgrade(s, writer, *out, err)) != CSFLE_OK) csfle__release(&(*out)->shared);
     if (rc == CSFLE_OK) {
-      (*out)->refresh_mono_ms = now + cl->latest_ttl_ms;
+      (*out)->refresh_mono_ms = now + cl->latest_ttl_ms, (*out)->order = latest->order;
       (*out)->schema_id = writer->info->id, (*out)->version = writer->info->version;
     } else if (old && CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && now - old->fetched_mono_ms < cl->latest_ttl_ms + cl->max_stale_ms) {
       csfle__meter_tell(&cl->meter, &(csfle__event){ .event = CSFLE_EVENT_STALE, .subject = csfle__str(s->subject), .cause = err });
       rc = csfle__use_over(old->contract, old->fetched_mono_ms, now + CSFLE__RETRY_STALE_MS, true, out, err);
       if (rc == CSFLE_OK) {
-        (*out)->schema_id = old->schema_id, (*out)->version = old->version;
+        (*out)->schema_id = old->schema_id, (*out)->version = old->version, (*out)->order = old->order;
         if (((*out)->upgrade = old->upgrade)) csfle__retain(&old->upgrade->shared);
       }
     }

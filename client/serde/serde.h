@@ -43,6 +43,7 @@ typedef struct csfle__use {
   csfle__contract *contract;
   csfle__upgrade  *upgrade; /**< NULL: the record's schema is the contract's */
   int64_t          fetched_mono_ms, refresh_mono_ms;
+  uint64_t         order; /**< of the fetch it was made or confirmed by, where it is asked for again */
   bool             stale;
   int32_t          schema_id, version; /**< of the framing: when reading with a reader schema not the contract's */
 } csfle__use;

@@ -6,9 +6,9 @@
 
 /* ---- which contract */
 
-static csfle_status fetch_schema(csfle_serde *s, bool fresh, csfle__registered **out, csfle_error *err)
+static csfle_status fetch_schema(csfle_serde *s, const csfle__use *old, csfle__registered **out, csfle_error *err)
 {
-  csfle__schema_want w = { .subject = csfle__str(s->subject), .id = s->use_id, .normalize = s->normalize, .fresh = fresh };
+  csfle__schema_want w = { .subject = csfle__str(s->subject), .id = s->use_id, .normalize = s->normalize, .fresh = old != NULL, .held = old ? old->order : 0 };
   if (s->auto_register || (s->use_id < 0 && !s->use_latest)) {
     if (!s->schema_text)
       return csfle__fail(err, CSFLE_E_CONFIG, "which schema to write with? set use.latest.version=true or use.schema.id, or give csfle_serde_opts.schema");
@@ -33,12 +33,13 @@ static csfle_status make_use(csfle_serde *s, csfle__use *old, csfle__use **out, 
   csfle_client      *cl = s->client;
   csfle__registered *r = NULL;
   int64_t            now = csfle__client_mono(cl);
-  csfle_status       rc = fetch_schema(s, old != NULL, &r, err);
+  csfle_status       rc = fetch_schema(s, old, &r, err);
   if (rc != CSFLE_OK) {
     if (old && CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && now - old->fetched_mono_ms < cl->latest_ttl_ms + cl->max_stale_ms) {
       csfle__log_line(&cl->rc.world.log, 4, "serde", "%s: the latest version cannot be asked for; going on with version %d", s->subject, (int)old->version);
       csfle__meter_tell(&cl->meter, &(csfle__event){ .event = CSFLE_EVENT_STALE, .subject = csfle__str(s->subject), .cause = err });
-      return csfle__use_over(old->contract, old->fetched_mono_ms, now + CSFLE__RETRY_STALE_MS, true, out, err);
+      rc = csfle__use_over(old->contract, old->fetched_mono_ms, now + CSFLE__RETRY_STALE_MS, true, out, err);
+      if (rc == CSFLE_OK) (*out)->order = old->order;
     }
     return rc;
   }
@@ -48,7 +49,7 @@ static csfle_status make_use(csfle_serde *s, csfle__use *old, csfle__use **out, 
   if (rc == CSFLE_OK && old && old->contract->encrypt_bits && !(*out)->contract->encrypt_bits)
     csfle__log_line(&cl->rc.world.log, 3, "serde", "%s: version %d has no ENCRYPT rule, version %d had one; csfle.require.tags would refuse it", s->subject,
                     (int)(*out)->version, (int)old->version);
-  if (rc == CSFLE_OK) (*out)->refresh_mono_ms = fixed ? INT64_MAX : now + cl->latest_ttl_ms;
+  if (rc == CSFLE_OK) (*out)->refresh_mono_ms = fixed ? INT64_MAX : now + cl->latest_ttl_ms, (*out)->order = r->order;
   csfle__release(&r->shared);
   return rc;
 }
