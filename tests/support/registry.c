@@ -50,6 +50,8 @@ static void wait_for_port(csfle_test_registry *r)
     text[len] = 0;
     char *store = strstr(text, "store "), *plain = strstr(text, "listening on http://"), *tls = strstr(text, "listening on https://");
     if (!store || !strchr(store, '\n')) continue;
+    char *metrics = strstr(text, "metrics on http://");
+    if (metrics) sscanf(metrics, "metrics on http://%*[^:]:%d", &r->metrics_port);
     if (tls) sscanf(tls, "listening on https://%*[^:]:%d", &r->tls_port);
     if (plain && sscanf(plain, "listening on http://%*[^:]:%d", &r->port) == 1) {
       snprintf(r->url, sizeof r->url, "http://127.0.0.1:%d", r->port);

@@ -13,6 +13,7 @@ typedef struct csfle_test_registry {
   pid_t pid;
   int   port;       /**< of the first plain listener */
   int   tls_port;   /**< of the first https listener, 0: none */
+  int   metrics_port; /**< of csfle.metrics.listener, 0: none */
   char  url[64];    /**< "http://127.0.0.1:40001" */
   char  dir[256];   /**< temporary folder, removed by csfle_test_registry_stop */
   char  store[288];/**< dir/store.db, or "memory" */
