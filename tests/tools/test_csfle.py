@@ -31,7 +31,7 @@ FIELDS = [{"name": "id", "type": "long"}, {"name": "name", "type": "string"},
 SCHEMA = {"type": "record", "name": "Customer", "namespace": "shop", "fields": FIELDS}
 ORDER = ["kek create", "kek list", "kek describe", "kek get", "kek update", "kek test", "schema register", "schema get", "schema check", "produce", "consume",
          "inspect", "dek create", "dek rotate", "dek list", "dek subject list", "dek version list", "dek describe", "dek get", "kek rotate", "dek delete",
-         "dek undelete", "kek delete", "kek undelete", "mock-broker"]  # all commands, so that the examples of their help find what they need
+         "dek undelete", "kek delete", "kek undelete", "trash list", "trash restore", "doctor", "mock-broker"]  # all commands, so that the examples of their help find what they need
 
 
 def rule(on_failure="ERROR,NONE", days=None, kek="customers", **more):
@@ -143,6 +143,9 @@ def every_help_ends_with_an_example_that_runs(w):
     listed = expect(w.run("--help"), 0).out
     same(sorted(m.group(1) for m in re.finditer(r"(?m)^  ([a-z][a-z -]*?) {2,}\S", listed) if m.group(1) != "help COMMAND"), sorted(ORDER), "commands")
     expect(w.run("kek", "create", "customers-old", "--kms-type", "local-kms", "--kms-key", "old"), 0)
+    expect(w.run("kek", "create", "scrapped", "--kms-type", "local-kms", "--kms-key", "old"), 0)
+    expect(w.run("kek", "delete", "scrapped"), 0)
+    expect(w.run("kek", "delete", "scrapped", "--permanent", "--yes"), 0)
     for name in ORDER:
         help_text = expect(w.run(*name.split(), "--help"), 0).out
         same(expect(w.run("help", *name.split()), 0).out, help_text, "help texts")
