@@ -88,8 +88,8 @@ class Process:
 class Registry(Process):
     """csfle-registry with a temporary store on a free port: .url, .store (its file or folder)."""
 
-    def __init__(self, program, log=None, args=("--dev", "--port", "0")):
-        super().__init__("csfle-registry", [program, *args], log=log, stdin=subprocess.DEVNULL)
+    def __init__(self, program, log=None, args=("--dev", "--port", "0"), env=None):
+        super().__init__("csfle-registry", [program, *args], env=env, log=log, stdin=subprocess.DEVNULL)
         try:
             self.url = self._after("listening on ")
             self.store = self._after("store ")
