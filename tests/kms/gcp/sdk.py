@@ -11,6 +11,7 @@ import sys
 
 import google.auth.transport.requests
 import google.oauth2.credentials
+import google_crc32c
 import grpc
 from google.auth import compute_engine
 from google.auth.transport.grpc import AuthMetadataPlugin
@@ -51,25 +52,16 @@ def client(c):
     return kms_v1.KeyManagementServiceClient(transport=transport)
 
 
-def crc(data):
-    sum_ = 0xFFFFFFFF
-    for byte in data:
-        sum_ ^= byte
-        for _ in range(8):
-            sum_ = sum_ >> 1 ^ (0x82F63B78 if sum_ & 1 else 0)
-    return sum_ ^ 0xFFFFFFFF
-
-
 def use(c):
     data = base64.b64decode(c["data"])
     request = {"name": c["key"], "additional_authenticated_data": base64.b64decode(c.get("aad", ""))}
     at = client(c)
     if c["do"] == "wrap":
-        r = at.encrypt({**request, "plaintext": data, "plaintext_crc32c": crc(data)}, retry=None, timeout=20)
-        out, checked = r.ciphertext, r.verified_plaintext_crc32c and r.ciphertext_crc32c == crc(r.ciphertext)
+        r = at.encrypt({**request, "plaintext": data, "plaintext_crc32c": google_crc32c.value(data)}, retry=None, timeout=20)
+        out, checked = r.ciphertext, r.verified_plaintext_crc32c and r.ciphertext_crc32c == google_crc32c.value(r.ciphertext)
     else:
-        r = at.decrypt({**request, "ciphertext": data, "ciphertext_crc32c": crc(data)}, retry=None, timeout=20)
-        out, checked = r.plaintext, r.plaintext_crc32c == crc(r.plaintext)
+        r = at.decrypt({**request, "ciphertext": data, "ciphertext_crc32c": google_crc32c.value(data)}, retry=None, timeout=20)
+        out, checked = r.plaintext, r.plaintext_crc32c == google_crc32c.value(r.plaintext)
     if not checked:
         raise RuntimeError("checksums of the answer do not match")
     return base64.b64encode(out).decode()
