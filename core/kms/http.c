@@ -155,6 +155,16 @@ static csfle__bytes bare_code(csfle__bytes c)
   return c;
 }
 
+/* Vault's "2 errors occurred:\n\t* permission denied\n\t* ...": the first of them */
+static csfle__bytes first_of_several(csfle__bytes t)
+{
+  const uint8_t *line = t.len ? memchr(t.ptr, '\n', t.len) : NULL;
+  size_t         n = line ? (size_t)(line - t.ptr) : 0;
+  if (n < 9 || memcmp(line - 9, "occurred:", 9) != 0) return t;
+  for (n++; n < t.len && (t.ptr[n] == '\t' || t.ptr[n] == ' ' || t.ptr[n] == '*'); n++) {}
+  return csfle__from(t, n);
+}
+
 csfle__http_words csfle__http_vendor(const csfle__reply *r)
 {
   static const char *const codes[] = { "__type", "code", "Code", "status", "error", NULL };
@@ -170,7 +180,7 @@ csfle__http_words csfle__http_vendor(const csfle__reply *r)
     yyjson_val *root = yyjson_doc_get_root(doc), *inner = csfle__json_member(root, "error"), *list = csfle__json_member(root, "errors");
     if (yyjson_is_obj(inner)) root = inner;
     csfle__http_line(w.code, sizeof w.code, bare_code(first_text(root, codes)));
-    csfle__http_line(w.message, sizeof w.message, yyjson_is_arr(list) ? csfle__json_text(yyjson_arr_get_first(list)) : first_text(root, messages));
+    csfle__http_line(w.message, sizeof w.message, yyjson_is_arr(list) ? first_of_several(csfle__json_text(yyjson_arr_get_first(list))) : first_text(root, messages));
     yyjson_doc_free(doc);
   }
   if (!w.code[0] && type.len) csfle__http_line(w.code, sizeof w.code, bare_code(type));

@@ -75,8 +75,8 @@ typedef struct csfle__http_words {
 } csfle__http_words;
 /**
  * Reads the usual JSON shapes ({"__type"|"code"|"Code"|"status", "message"|"Message"|"error_description"}, the same
- * below "error", {"errors":["..."]}) and XML (<Code>, <Message>). A prefix up to '#' and a suffix from ':' of a code are
- * dropped. Never fails: what is neither has no words. Give it no reply that may hold a secret.
+ * below "error", {"errors":["..."]}, the first where several are in one text) and XML (<Code>, <Message>). A prefix up to
+ * '#' and a suffix from ':' of a code are dropped. Never fails: what is neither has no words. Give it no reply that may hold a secret.
  */
 csfle__http_words csfle__http_vendor(const csfle__reply *r);
 /** The first line of @p from, cut to @p size with its NUL, control characters as blanks: what may be shown of foreign text. */

@@ -195,6 +195,8 @@ TEST(the_words_of_a_vendor_are_found_in_every_shape)
     { "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no\"}}", "Forbidden", "no" }, { "{\"error\":\"invalid_client\",\"error_description\":\"bad secret\"}", "invalid_client", "bad secret" },
     { "{\"errors\":[\"permission denied\"]}", "", "permission denied" }, { "{\"error\":{\"code\":403,\"message\":\"m\",\"status\":\"PERMISSION_DENIED\"}}", "PERMISSION_DENIED", "m" },
     { "{\"Code\":\"Throttling.User\",\"Message\":\"slow\"}", "Throttling.User", "slow" }, { "<Error><Code>A</Code><Message> b\nc </Message></Error>", "A", "b" },
+    { "{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}", "", "permission denied" }, { "{\"errors\":[\"2 errors occurred:\\n\\t* a\\n\\t* b\"]}", "", "a" },
+    { "{\"errors\":[\"occurred:\\n\"]}", "", "" }, { "{\"errors\":[\"\\nx\"]}", "", "" }, { "{\"errors\":[]}", "", "" }, { "{\"errors\":[7]}", "", "" },
     { "", "", "" }, { "[1]", "", "" }, { "{", "", "" }, { "<Code>", "", "" }, { "<", "", "" }, { "{\"message\":\"a\\u0007b\"}", "", "a b" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
