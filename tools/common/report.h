@@ -19,7 +19,7 @@ enum {
   EXIT_UNAVAILABLE = 5, /**< or timed out: retry may help */
   EXIT_CONFLICT    = 6, /**< or incompatible */
   EXIT_PARTLY      = 7, /**< finished, but some records failed */
-  EXIT_REFUSED     = 8  /**< plaintext would have been written */
+  EXIT_REFUSED     = 8  /**< by policy: plaintext would have been written, or a key asked of a host that is not allowed */
 };
 
 /** Name for complaints: "csfle produce". Borrowed. */

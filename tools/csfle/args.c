@@ -187,7 +187,8 @@ bool commands_list(FILE *to, const char *group)
   fputs("  help COMMAND      its options and an example, as COMMAND --help\n\n"
         "Options: --help, --version\n\n"
         "Exit codes: 0 done; 1 failed, or differences found; 2 usage; 3 not found; 4 denied; 5 unavailable or timed out;\n"
-        "            6 conflict or incompatible; 7 finished, but some records failed; 8 refused: plaintext would have been written\n\n"
+        "            6 conflict or incompatible; 7 finished, but some records failed; 8 refused: plaintext would have been written,\n"
+        "            or a key asked of a host that is not allowed\n\n"
         "Example: csfle help produce\n", to);
   return true;
 }
