@@ -320,9 +320,11 @@ void csfle_config_on_event(csfle_config *c, csfle_event_fn fn, void *opaque)
 csfle_status csfle_config_add_transport(csfle_config *c, const csfle_transport *t, csfle_error *err)
 {
   if (!c) return err && err->code ? err->code : CSFLE_E_MISUSE;
-  if (!t || t->size < sizeof *t || !t->start || !t->cancel)
+  size_t first = offsetof(csfle_transport, cancel) + sizeof t->cancel; /* the struct as it once was */
+  if (!t || t->size < first || !t->start || !t->cancel)
     return csfle__fail(err, CSFLE_E_MISUSE, "a transport needs its size, start and cancel");
-  c->transport = *t;
+  c->transport = (csfle_transport){ 0 };
+  memcpy(&c->transport, t, t->size < sizeof *t ? first : sizeof *t);
   return csfle__ok(err);
 }
 

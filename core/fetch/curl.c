@@ -309,6 +309,7 @@ static void start(void *opaque, csfle_exchange *x)
   size_t             n;
   const uint8_t     *lines = csfle_exchange_part(x, CSFLE_X_HEADERS, &n);
 
+  x->asked = true; /* on_socket and on_connection look at the address */
   CURL *h = take_handle(c);
   if (!h || !make_list(csfle__view(lines, n), &list)) {
     if (h) give_handle(c, h);
@@ -368,7 +369,7 @@ csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, cs
   if (!c) return csfle__nomem(err);
   pthread_mutex_init(&c->lock, NULL);
   c->pid = getpid();
-  c->transport = (csfle_transport){ sizeof c->transport, c, start, cancel };
+  c->transport = (csfle_transport){ sizeof c->transport, c, start, cancel, CSFLE_TRANSPORT_ASKS_ADDRESSES };
   c->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : CONNECT_DEFAULT;
   c->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_DEFAULT;
   c->max_reply_bytes = o->max_reply_bytes ? o->max_reply_bytes : CSFLE__REPLY_MAX;

@@ -51,6 +51,7 @@ void csfle__io_reset(csfle__io *io)
   io->request.has_body = false;
   io->request.timeout_ms = 0;
   io->request.addresses = 0;
+  io->request.confirm = false;
   io->request.tls = NULL;
   reply_reset(&io->reply);
   csfle__secret_wipe(&io->need_value);
@@ -104,14 +105,31 @@ static void fail(csfle__reply *r, const char *text)
   snprintf(r->failure, sizeof r->failure, "%s", *text ? text : "failed");
 }
 
+int csfle_exchange_address(csfle_exchange *x, const void *ip, size_t len)
+{
+  if (!x) return 1;
+  unsigned allowed = x->request->addresses;
+  unsigned kind = !ip ? CSFLE__ADDRESS_OTHER : len == 4 ? csfle__address_v4(ip) : len == 16 ? csfle__address_v6(ip) : CSFLE__ADDRESS_GROUP;
+  x->asked = true;
+#ifdef CSFLE_BREAK_TRANSPORT_UNASKED
+  return 0;
+#endif
+  if (ip && allowed && !(allowed & kind)) x->refused = true;
+  return x->refused;
+}
+
 void csfle_exchange_done(csfle_exchange *x, int http_status, const char *headers, const void *body, size_t len,
                          const char *failure)
 {
   if (!x) return;
   csfle__reply *r = x->reply;
   reply_reset(r);
-  if (failure) {
+  if (x->refused) {
+    fail(r, CSFLE__REFUSED_ADDRESS);
+  } else if (failure) {
     fail(r, failure);
+  } else if (x->request->confirm && !x->asked) {
+    fail(r, CSFLE__UNASKED_ADDRESS);
   } else if (http_status < 100 || http_status > 999) {
     fail(r, "the transport gave no HTTP status");
   } else {
@@ -135,13 +153,19 @@ static void wake(void *opaque) { csfle__bell_ring(opaque); }
 void csfle__send(const csfle_transport *t, csfle__io *io)
 {
   csfle__bell    ended;
-  csfle_exchange x = { &io->request, &io->reply, wake, &ended };
+  csfle_exchange x = { .request = &io->request, .reply = &io->reply, .ended = wake, .opaque = &ended };
 
   reply_reset(&io->reply);
   if (!t || !t->start) {
     fail(&io->reply, "there is no transport for HTTP requests");
     return;
   }
+#ifndef CSFLE_BREAK_TRANSPORT_UNASKED
+  if (io->request.confirm && !(t->flags & CSFLE_TRANSPORT_ASKS_ADDRESSES)) {
+    fail(&io->reply, CSFLE__UNASKED_ADDRESS);
+    return;
+  }
+#endif
   if (io->request.tls && !csfle__curl_is(t)) {
     fail(&io->reply, "the application's own transport takes no certificates of the library's");
     return;
@@ -160,7 +184,7 @@ void csfle__send(const csfle_transport *t, csfle__io *io)
 csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err)
 {
   if (strcmp(r->failure, out_of_memory) == 0) return csfle__nomem(err);
-  if (strcmp(r->failure, CSFLE__REFUSED_ADDRESS) == 0) return csfle__fail(err, CSFLE_E_POLICY, "%s", r->failure);
+  if (strcmp(r->failure, CSFLE__REFUSED_ADDRESS) == 0 || strcmp(r->failure, CSFLE__UNASKED_ADDRESS) == 0) return csfle__fail(err, CSFLE_E_POLICY, "%s", r->failure);
   return csfle__fail(err, strcmp(r->failure, "timed out") == 0 ? CSFLE_E_TIMEOUT : CSFLE_E_UNAVAILABLE, "%s",
                      r->failure[0] ? r->failure : "no reply");
 }

@@ -10,6 +10,7 @@ struct csfle_exchange {
   /** Called once, as the last thing csfle_exchange_done does, in its thread; the exchange may be gone afterwards. */
   void (*ended)(void *opaque);
   void *opaque;
+  bool  asked, refused; /**< by csfle_exchange_address */
 };
 
 /** Default of the most bytes a reply may have. */

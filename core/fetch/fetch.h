@@ -33,6 +33,7 @@ typedef struct csfle__request {
   uint32_t    timeout_ms; /**< of the whole exchange; 0: the transport's default */
   const csfle__tls *tls;  /**< borrowed; NULL: what the transport has for this purpose */
   unsigned    addresses;  /**< which addresses may be connected to: bits of CSFLE__ADDRESS_*; 0: any [AB-8] */
+  bool        confirm;    /**< the host is a name from outside: only through a transport that asks about the address */
 } csfle__request;
 
 /** Kinds of addresses. A v6 address that carries a v4 one (mapped, compatible, NAT64, 6to4) is what that one is. */
@@ -47,6 +48,9 @@ unsigned csfle__address_v4(const uint8_t ip[4]);
 unsigned csfle__address_v6(const uint8_t ip[16]);
 /** csfle__reply.failure when the connected address was not among those allowed. csfle__reply_failed: CSFLE_E_POLICY. */
 #define CSFLE__REFUSED_ADDRESS "the address of the host is not allowed"
+
+/** When it would have to be looked at, and the transport does not ask. CSFLE_E_POLICY likewise. */
+#define CSFLE__UNASKED_ADDRESS "the program's own transport does not ask about addresses"
 
 typedef struct csfle__reply {
   int       status;   /**< HTTP status; 0: no reply, failure says why */

@@ -161,8 +161,10 @@ static unsigned named_addresses(csfle__bytes list)
 csfle_status csfle__hosts_open(csfle__hosts *h, const csfle__kms_props *props, const char *const *defaults, csfle_error *err)
 {
   csfle__bytes text = csfle__trim(csfle__str(csfle__kms_own_prop(props, CSFLE__HOSTS_PROPERTY))), list = text, entry;
+  const char  *transport = csfle__kms_own_prop(props, CSFLE__TRANSPORT_PROPERTY);
   h->list = NULL;
   h->defaults = defaults;
+  h->unchecked = transport && strcmp(transport, "unchecked") == 0;
   while (next_entry(&list, &entry)) {
     csfle__url u;
     bool       wild;
@@ -212,5 +214,6 @@ csfle_status csfle__hosts_check(const csfle__hosts *h, csfle__host_kind kind, cs
   if (!ok && (!h->list || kind == CSFLE__HOST_LOGIN))
     for (const char *const *d = h->defaults; !ok && d && *d; d++) ok = covered(&u, csfle__str(*d), &exact);
   if (!ok || !((u.v4 || u.v6 ? kind_of(&u) : CSFLE__ADDRESS_OTHER) & r->addresses)) return refuse(&u, err);
+  r->confirm = !u.v4 && !u.v6 && !h->unchecked; /* an address was looked at here */
   return CSFLE_OK;
 }

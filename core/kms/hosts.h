@@ -16,12 +16,14 @@
 #include "core/kms/driver.h"
 
 #define CSFLE__HOSTS_PROPERTY "csfle.allow.kms.hosts"
+#define CSFLE__TRANSPORT_PROPERTY "csfle.allow.kms.transport" /**< "unchecked": one that does not ask about addresses is trusted with names */
 
 typedef struct csfle__hosts {
   char              *list;     /**< owned copy; NULL: none was set */
   const char *const *defaults; /**< the vendor's own, ended by NULL; static */
+  bool               unchecked; /**< see CSFLE__TRANSPORT_PROPERTY */
 } csfle__hosts;
-#define CSFLE__HOSTS_INIT { NULL, NULL }
+#define CSFLE__HOSTS_INIT { NULL, NULL, false }
 
 /** Who named the host of a request. */
 typedef enum csfle__host_kind {
@@ -35,7 +37,7 @@ typedef enum csfle__host_kind {
 csfle_status csfle__hosts_open(csfle__hosts *h, const csfle__kms_props *props, const char *const *defaults, csfle_error *err);
 void csfle__hosts_close(csfle__hosts *h);
 /**
- * Checks r->url just before SEND and sets r->addresses. CSFLE_E_POLICY names the host and the property to set,
+ * Checks r->url just before SEND and sets r->addresses and r->confirm. CSFLE_E_POLICY names the host and the property to set,
  * CSFLE_E_CONFIG a URL that is no plain http or https URL (userinfo, odd numbers, blanks). Any thread.
  */
 csfle_status csfle__hosts_check(const csfle__hosts *h, csfle__host_kind kind, csfle__request *r, csfle_error *err);

@@ -192,7 +192,7 @@ static bool never_came(const csfle__reply *r, const char *why) { return r->statu
 bool csfle__http_transient(const csfle__reply *r)
 {
   switch (r->status) {
-  case 0: return !never_came(r, CSFLE__REFUSED_ADDRESS) && !never_came(r, "out of memory") && !never_came(r, "reply ") && !never_came(r, "there is no transport");
+  case 0: return !never_came(r, CSFLE__REFUSED_ADDRESS) && !never_came(r, CSFLE__UNASKED_ADDRESS) && !never_came(r, "out of memory") && !never_came(r, "reply ") && !never_came(r, "there is no transport");
   case 408: case 429: case 500: case 502: case 503: case 504: return true;
   default: return false;
   }
@@ -298,7 +298,8 @@ csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call 
   if (r->status == 0) {
     code = csfle__reply_failed(r, NULL);
     if (code == CSFLE_E_NOMEM) return csfle__nomem(err);
-    return csfle__http_failf(a, code, err, code == CSFLE_E_POLICY ? "%s: list it in " CSFLE__HOSTS_PROPERTY : "%s", r->failure);
+    return csfle__http_failf(a, code, err, "%s%s", r->failure, never_came(r, CSFLE__REFUSED_ADDRESS) ? ": list it in " CSFLE__HOSTS_PROPERTY
+                                                             : never_came(r, CSFLE__UNASKED_ADDRESS) ? ": see " CSFLE__TRANSPORT_PROPERTY : "");
   }
   code = r->status == 401 ? CSFLE_E_UNAUTHENTICATED
        : r->status == 403 ? CSFLE_E_FORBIDDEN

@@ -242,6 +242,8 @@ CSFLE_EXPORT void csfle_serde_close(csfle_serde *s);
 
 typedef struct csfle_exchange csfle_exchange; /**< one HTTP request and, later, its reply */
 
+#define CSFLE_TRANSPORT_ASKS_ADDRESSES 1u /**< calls csfle_exchange_address for every exchange that makes a connection */
+
 struct csfle_transport {
   size_t size; /**< sizeof(csfle_transport) */
   void  *opaque;
@@ -249,6 +251,12 @@ struct csfle_transport {
   void (*start)(void *opaque, csfle_exchange *x);
   /** The answer is no longer wanted; csfle_exchange_done is still called exactly once. */
   void (*cancel)(void *opaque, csfle_exchange *x);
+  /**
+   * CSFLE_TRANSPORT_*, or 0. Key ids come from the registry, and so do the host names that KMS credentials are sent to: without
+   * CSFLE_TRANSPORT_ASKS_ADDRESSES no request to such a name goes through this transport (CSFLE_E_POLICY), unless
+   * csfle.allow.kms.transport=unchecked. It must verify TLS certificates and follow no redirect either way.
+   */
+  uint32_t flags;
 };
 
 enum {
@@ -264,6 +272,13 @@ CSFLE_EXPORT const void *csfle_exchange_part(const csfle_exchange *x, int part, 
 /** Ends @p x: the reply (copied), or @p failure not NULL when there was none. Any thread, exactly once. */
 CSFLE_EXPORT void csfle_exchange_done(csfle_exchange *x, int http_status, const char *headers, const void *body,
                                       size_t len, const char *failure);
+
+/**
+ * Asks whether @p x may go to the address its host has led to, 4 or 16 bytes in network order, after resolving and before
+ * anything is sent, for a kept connection too; NULL: to a proxy that the program's operator has set. 0: go on. Not 0: send nothing
+ * and call csfle_exchange_done; whatever it says then, the exchange has failed.
+ */
+CSFLE_EXPORT int csfle_exchange_address(csfle_exchange *x, const void *ip, size_t len);
 
 typedef struct csfle_kms_call csfle_kms_call; /**< one wrap or unwrap, finished now or later, from any thread */
 

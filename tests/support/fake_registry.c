@@ -293,6 +293,7 @@ static void start(void *opaque, csfle_exchange *x)
     strftime(date, sizeof date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &tm));
   }
   pthread_mutex_unlock(&f->lock);
+  csfle_exchange_address(x, "\xc0\0\2\1", 4);
   csfle_exchange_done(x, a.status, date, a.body, a.body ? strlen(a.body) : 0, status < 0 ? "connection refused" : NULL);
   free(a.body);
   free(sent);
@@ -306,7 +307,7 @@ static int64_t fake_mono(void *opaque) { return ((csfle_fake *)opaque)->mono_ms;
 void csfle_fake_init(csfle_fake *f)
 {
   memset(f, 0, sizeof *f);
-  f->transport = (csfle_transport){ sizeof f->transport, f, start, cancel };
+  f->transport = (csfle_transport){ sizeof f->transport, f, start, cancel, CSFLE_TRANSPORT_ASKS_ADDRESSES };
   f->clock = (csfle__clock){ fake_wall, fake_mono, f };
   f->now_ms = 1700000000000;
   f->mono_ms = 1000000;

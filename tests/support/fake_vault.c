@@ -46,6 +46,7 @@ static void start(void *opaque, csfle_exchange *x)
     status = 200;
   }
   yyjson_doc_free(d);
+  csfle_exchange_address(x, "\xc0\0\2\1", 4);
   csfle_exchange_done(x, status < 0 ? 0 : status, "", out, strlen(out), status < 0 ? "connection refused" : NULL);
 }
 
@@ -54,6 +55,6 @@ static void cancel(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; }
 void csfle_fake_vault_init(csfle_fake_vault *v, const csfle_transport *next)
 {
   memset(v, 0, sizeof *v);
-  v->transport = (csfle_transport){ sizeof v->transport, v, start, cancel };
+  v->transport = (csfle_transport){ sizeof v->transport, v, start, cancel, CSFLE_TRANSPORT_ASKS_ADDRESSES };
   v->next = next;
 }

@@ -121,6 +121,21 @@ TEST(a_file_can_be_included_but_not_for_ever)
   unlink(path);
 }
 
+TEST(of_a_transport_as_much_is_read_as_the_program_had)
+{
+  csfle_config   *c = csfle_config_new(NULL);
+  csfle_error     e = CSFLE_ERROR_INIT;
+  csfle_transport t = { sizeof t, NULL, nothing, nothing, CSFLE_TRANSPORT_ASKS_ADDRESSES };
+  assert_int_equal(csfle_config_add_transport(c, &t, &e), CSFLE_OK);
+  assert_int_equal(c->transport.flags, CSFLE_TRANSPORT_ASKS_ADDRESSES);
+  t.size = offsetof(csfle_transport, flags); /* compiled with a header that had no flags: what is there is not ours */
+  assert_int_equal(csfle_config_add_transport(c, &t, &e), CSFLE_OK);
+  assert_int_equal(c->transport.flags, 0);
+  t.size--;
+  assert_int_equal(csfle_config_add_transport(c, &t, &e), CSFLE_E_MISUSE);
+  csfle_config_free(c);
+}
+
 static csfle_status configure(void)
 {
   csfle_config *c = csfle_config_new("schema.registry.url=http://u:p%40@a,http://b\nsecret=abc\nrequest.header.X=y");

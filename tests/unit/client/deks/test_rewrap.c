@@ -47,13 +47,14 @@ static void start(void *opaque, csfle_exchange *x)
   if (sent) snprintf(body, sizeof body, "%.*s", (int)len, sent);
   int status = answer(csfle_exchange_part(x, CSFLE_X_METHOD, NULL), csfle_exchange_part(x, CSFLE_X_URL, NULL), csfle_exchange_part(x, CSFLE_X_HEADERS, NULL),
                       body, &text);
+  csfle_exchange_address(x, "\xc0\0\2\1", 4);
   csfle_exchange_done(x, status, "", text, strlen(text), NULL);
 }
 static void cancel(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; }
 
 static csfle_client *open_client(void)
 {
-  const csfle_transport t = { sizeof t, NULL, start, cancel };
+  const csfle_transport t = { sizeof t, NULL, start, cancel, CSFLE_TRANSPORT_ASKS_ADDRESSES };
   csfle_error           e = CSFLE_ERROR_INIT;
   csfle_config         *c = csfle_config_new("schema.registry.url=http://registry\nmax.retries=0\nrule.executors._default_.param.access.key.id=AKID\n"
                                              "rule.executors._default_.param.secret.access.key=key");

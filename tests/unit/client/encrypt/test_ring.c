@@ -154,6 +154,33 @@ TEST(a_kek_leads_no_credentials_to_a_host_that_the_operator_did_not_name) /* AB-
   }
 }
 
+TEST(a_transport_that_does_not_ask_about_addresses_sends_nothing_to_hosts_that_the_registry_names) /* AB-8 */
+{
+  static const char rules[] = "{\"domainRules\":[{\"name\":\"r\",\"type\":\"ENCRYPT\",\"tags\":[\"PII\"],\"params\":{\"encrypt.kek.name\":\"kek1\"}}]}";
+  static const char config[] = "rule.executors._default_.param.token.id=t0ken\ncsfle.allow.kms.hosts=http://vault.bank:8200,http://192.0.2.7:8200";
+  const struct { const char *host, *more; bool sends; } cases[] = {
+    { "vault.bank", "", false }, { "vault.bank", "\ncsfle.allow.kms.transport=unchecked", true }, { "192.0.2.7", "", true }, /* an address: looked at already */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    rig         r;
+    csfle_error e = CSFLE_ERROR_INIT;
+    char        text[400], kek[200];
+    snprintf(text, sizeof text, "%s%s", config, cases[i].more);
+    snprintf(kek, sizeof kek, "{\"name\":\"kek1\",\"kmsType\":\"hcvault\",\"kmsKeyId\":\"http://%s:8200/transit/keys/k\",\"shared\":false}", cases[i].host);
+    csfle_fake_init(&r.fake);
+    r.fake.transport.flags = 0;
+    csfle_fake_add_schema(&r.fake, "orders-value", 12, 7, CUSTOMER, NULL, rules);
+    csfle_fake_add_kek(&r.fake, kek);
+    r.client = rig_client(&r.fake, text);
+    r.serde = rig_serde(r.client, "orders", CUSTOMER, NULL);
+    csfle_status st = send_one(&r, &e);
+    assert_int_equal(csfle_fake_count(&r.fake, "POST /v1/transit") > 0, cases[i].sends);
+    assert_int_equal(st == CSFLE_E_POLICY, !cases[i].sends);
+    if (!cases[i].sends && !strstr(e.msg, "csfle.allow.kms.transport")) fail_msg("%s", e.msg);
+    rig_close(&r);
+  }
+}
+
 TEST(alternate_key_ids_are_trimmed_and_empty_ones_dropped) /* ENC-79 */
 {
   yyjson_doc *d = yyjson_read_file(CSFLE_TEST_VECTORS "/encryption.json", 0, NULL, NULL);

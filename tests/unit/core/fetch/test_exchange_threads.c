@@ -158,6 +158,69 @@ TEST(a_request_with_certificates_goes_through_no_transport_that_does_not_take_th
   csfle__io_free(&io);
 }
 
+/* ---- a transport of the program's own, and where it connects [AB-8] */
+
+typedef struct asker {
+  const char *ip; /* NULL: a proxy */
+  size_t      len;
+  bool        asks, obeys;
+  int         told, sent;
+} asker;
+static void ask_and_send(void *opaque, csfle_exchange *x)
+{
+  asker *a = opaque;
+  a->told = a->asks ? csfle_exchange_address(x, a->ip, a->len) : 0;
+  if (a->told && a->obeys) {
+    csfle_exchange_done(x, 0, NULL, NULL, 0, "as I was told");
+    return;
+  }
+  a->sent++;
+  csfle_exchange_done(x, 200, "", "secret answer", 13, NULL);
+}
+
+TEST(a_transport_of_the_programs_own_says_where_it_connects_or_gets_no_name_from_outside) /* AB-8 */
+{
+  enum { O = CSFLE__ADDRESS_OTHER, K = CSFLE__ADDRESS_LINK_LOCAL };
+  const struct { unsigned addresses; bool confirm; uint32_t flags; asker a; int sent; const char *failure; } cases[] = {
+    { O, true, 0, { .asks = false }, 0, CSFLE__UNASKED_ADDRESS }, /* not even started */
+    { O, true, 1, { .asks = false }, 1, CSFLE__UNASKED_ADDRESS }, /* it promised to ask: its answer is worth nothing */
+    { O, false, 0, { .asks = false }, 1, "" },                     /* nothing from outside in it */
+    { 0, false, 0, { .asks = false }, 1, "" },
+    { O, true, 1, { "\xcb\0\x71\5", 4, true, true, 0, 0 }, 1, "" },
+    { O, true, 1, { "\x7f\0\0\1", 4, true, true, 0, 0 }, 0, CSFLE__REFUSED_ADDRESS },
+    { O, true, 1, { "\x7f\0\0\1", 4, true, false, 0, 0 }, 1, CSFLE__REFUSED_ADDRESS }, /* sent anyway: the answer is not used */
+    { O, true, 1, { "\xa9\xfe\xa9\xfe", 4, true, true, 0, 0 }, 0, CSFLE__REFUSED_ADDRESS },
+    { O | K, true, 1, { "\xa9\xfe\xa9\xfe", 4, true, true, 0, 0 }, 1, "" },
+    { O, true, 1, { "\0\0\0\0\0\0\0\0\0\0\xff\xff\xa9\xfe\xa9\xfe", 16, true, true, 0, 0 }, 0, CSFLE__REFUSED_ADDRESS },
+    { O, true, 1, { "\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16, true, true, 0, 0 }, 1, "" },
+    { O, true, 1, { "\x7f\0\0", 3, true, true, 0, 0 }, 0, CSFLE__REFUSED_ADDRESS },
+    { O, true, 1, { NULL, 0, true, true, 0, 0 }, 1, "" }, /* through the operator's proxy */
+    { 0, false, 1, { "\x7f\0\0\1", 4, true, true, 0, 0 }, 1, "" },
+    { O, false, 1, { "\x7f\0\0\1", 4, true, true, 0, 0 }, 0, CSFLE__REFUSED_ADDRESS },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    asker           a = cases[i].a;
+    csfle_transport t = { sizeof t, &a, ask_and_send, cancel, cases[i].flags };
+    csfle_error     e = CSFLE_ERROR_INIT;
+    csfle__io       io;
+    csfle__io_init(&io);
+    io.request.method = "GET", io.request.purpose = "kms";
+    io.request.addresses = cases[i].addresses, io.request.confirm = cases[i].confirm;
+    put(&io.request.url, "https://kms.example/");
+    csfle__send(&t, &io);
+    if (strcmp(io.reply.failure, cases[i].failure) != 0) fail_msg("%zu: %s", i, io.reply.failure);
+    assert_int_equal(a.sent, cases[i].sent);
+    assert_int_equal(a.told != 0, strcmp(cases[i].failure, CSFLE__REFUSED_ADDRESS) == 0);
+    assert_int_equal(io.reply.status, *cases[i].failure ? 0 : 200);
+    if (*cases[i].failure) {
+      assert_int_equal(io.reply.body.len, 0);
+      assert_int_equal(csfle__reply_failed(&io.reply, &e), CSFLE_E_POLICY);
+    }
+    csfle__io_free(&io);
+  }
+  assert_int_not_equal(csfle_exchange_address(NULL, "\1\1\1\1", 4), 0);
+}
+
 TEST(headers_are_found_by_their_whole_name)
 {
   csfle__bytes lines = BYTES("HTTP/1.1 200 OK\r\nRetry-After: 3\r\nempty:\r\nbroken\r\nlast: x");
