@@ -4,6 +4,8 @@
 credentials, and faults on the way. What moto does not check (expiry, web identity, tokens of metadata services) a proxy of ours checks.
 Keys that are disabled or pending deletion: tests/vectors/kms-states.json, for moto has no such states."""
 import base64
+import calendar
+import email.utils
 import hashlib
 import hmac
 import json
@@ -49,9 +51,8 @@ def leaks(text):
 
 # ---- the account: made without checks, used with them
 
-port = bench.free_port()
-moto = bench.start([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], ready=bench.accepts(port))
-MOTO = f"http://127.0.0.1:{port}"
+moto = bench.start([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], ready=r"Running on (http://127\.0\.0\.1:\d+)")
+MOTO = moto.match.group(1)
 
 
 def client(service, identity=None, region=REGION):
@@ -540,6 +541,25 @@ def _():
     need(len(to_kms.seen) == 1 and got.seconds < 30, got)
 
 
+@tap.case("a clock that is wrong is put right by what AWS says the time is, once, and stays right")
+def _():
+    theirs = time.time() + 3 * 3600
+
+    def skewed(request):
+        then = time.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
+        if abs(calendar.timegm(then) - theirs) < 300:
+            return None
+        return 400, (b'{"__type":"InvalidSignatureException","message":"Signature expired"}'), {"Date": email.utils.formatdate(theirs, usegmt=True)}
+    fresh()
+    to_kms.check(skewed)
+    good(run("wrap", identity=both, count=3))
+    need(len(to_kms.seen) == 4, f"{len(to_kms.seen)} requests for 3 calls")
+    fresh()
+    to_kms.check(lambda r: (400, b'{"__type":"InvalidSignatureException"}', {"Date": email.utils.formatdate(usegmt=True)}))
+    failed(run("wrap", identity=both), "UNAUTHENTICATED", "InvalidSignatureException")
+    need(len(to_kms.seen) == 1, "the clock is right: asking again helps nothing")
+
+
 @tap.case("no more than three tries")  # ENC-99
 def _():
     for fault, status, words in ((bench.status(429), "THROTTLED", "HTTP 429"), (json_error(400, "ThrottlingException"), "THROTTLED", "ThrottlingException: says the vendor"),
@@ -825,4 +845,4 @@ for where, shared in (("client", False), ("server", True)):
 
 
 broker.stop()
-tap.done(36)
+tap.done(37)
