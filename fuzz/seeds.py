@@ -163,8 +163,21 @@ def kms_reply():
     yield b'\x0d\0{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}\x1e2{"access_token":"t","expires_in":3599}\x1e2{"ciphertext":"QUJD"}'
 
 
+def backup():
+    kek = '{"kek":{"name":"k","kmsType":"local-kms","kmsKeyId":"x","shared":false,"ts":1}}\n'
+    dek = '{"dek":{"kekName":"k","subject":"%s","version":%d,"algorithm":"AES256_GCM","encryptedKeyMaterial":"YTE=","ts":1%s}}\n'
+    schema = '{"schema":{"subject":"%s","version":%d,"id":%d,"guid":"g","schema":"\\"string\\"","ruleSet":{"domainRules":[]}%s}}\n'
+    paths = ("/dek-registry/v1/keks/k?deleted=true\n/dek-registry/v1/keks/k/deks/s/versions/-1?algorithm=AES256_GCM&deleted=true\n/schemas/ids/7?subject=%3A.c%3As\n"
+             "/schemas/guids/g\n/subjects/s/versions/latest\n/subjects/s/versions/1?deleted=true\n/subjects/%zz/versions/1\n/")
+    whole = kek + dek % ("s", 1, "") + dek % ("s", 2, ',"deleted":true') + schema % (":.c:s", 1, 7, "") + schema % ("s", 1, 8, ',"deleted":true')
+    yield ("\1" + whole + "\x1e" + paths).encode()
+    yield ("\1" + dek % ("s", 1, ',"keyMaterial":"YQ=="') + "\x1e/").encode()
+    yield ("\1" + kek + '{"key":{}}\n').encode()
+    yield b'\0{"csfle":"keys backup","format":1,"created":1,"registry":""}\n{"end":{"keks":0,"deks":0,"schemas":0,"sha256":"00"}}\n'
+
+
 def main():
-    for target in (schema_text, key_material, ciphertext, json_value, wire, tag_path, properties, server_config, model, http_target, records, kms_reply):
+    for target in (schema_text, key_material, ciphertext, json_value, wire, tag_path, properties, server_config, model, http_target, records, kms_reply, backup):
         folder = os.path.join(sys.argv[1], "fuzz_" + target.__name__)
         os.makedirs(folder, exist_ok=True)
         for number, seed in enumerate(target()):

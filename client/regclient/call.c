@@ -1,5 +1,6 @@
 /* One request to the registry. See call.h. */
 #include "client/regclient/call.h"
+#include "client/regclient/seed.h"
 #include "core/base/alloc.h"
 #include "core/base/base64.h"
 
@@ -96,7 +97,8 @@ void csfle__rc_free(csfle__rc *rc)
   }
   csfle__free(rc->urls);
   csfle_buf_free(&rc->headers);
-  rc->urls = NULL, rc->url_count = 0;
+  csfle__seed_free(rc->seed);
+  rc->urls = NULL, rc->url_count = 0, rc->seed = NULL;
 }
 
 void csfle__rc_call_init(csfle__rc_call *c, const char *method)
@@ -195,6 +197,7 @@ static void fail_call(const csfle__rc *rc, const csfle__rc_call *c, csfle_error 
 
 csfle__next csfle__rc_step(csfle__rc *rc, csfle__rc_call *c, csfle_error *err)
 {
+  if (rc->seed) return csfle__seed_answer(rc->seed, c, err);
   CSFLE__BEGIN(c);
   c->first = rc->last;
   for (c->tried = 0;;) {

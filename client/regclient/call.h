@@ -13,6 +13,8 @@ typedef struct csfle__rc_url {
   csfle__secret basic; /**< "user:password" of the URL, decoded; empty: none [SERDE-164] */
 } csfle__rc_url;
 
+typedef struct csfle__seed csfle__seed; /* seed.h */
+
 /** The registry as configured. Immutable but for `last`. */
 typedef struct csfle__rc {
   csfle__rc_url    *urls;
@@ -21,6 +23,7 @@ typedef struct csfle__rc {
   csfle_buf         headers; /**< of every request; wiped when freed */
   uint32_t          max_retries, wait_ms, max_wait_ms, timeout_ms;
   csfle__world      world;
+  csfle__seed      *seed;    /**< owned; NULL: the registry itself answers */
 } csfle__rc;
 /** @p urls: comma separated; @p user_info "user:password" or NULL; @p headers: further lines. CSFLE_E_CONFIG, CSFLE_E_NOMEM. */
 csfle_status csfle__rc_init(csfle__rc *rc, const csfle__world *w, csfle__bytes urls, const char *user_info,

@@ -1,5 +1,6 @@
 /* Opening and closing a client; its cache of registered schemas. See client.h. */
 #include "client/serde/client.h"
+#include "client/regclient/seed.h"
 #include "client/serde/serde.h"
 #include "core/base/alloc.h"
 #include "core/crypt/random.h"
@@ -147,6 +148,21 @@ csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err)
   pthread_mutex_init(&cl->lock, NULL);
   csfle__ok(err);
   return cl;
+}
+
+csfle_status csfle_client_seed(csfle_client *cl, const void *registry_json, size_t len, csfle_error *err)
+{
+  csfle__seed *made = NULL;
+  if (!cl) return err && err->code ? err->code : CSFLE_E_MISUSE;
+  pthread_mutex_lock(&cl->lock);
+  bool used = cl->serdes != NULL;
+  pthread_mutex_unlock(&cl->lock);
+  if (used) return csfle__fail(err, CSFLE_E_MISUSE, "a client is seeded before its first serde is opened");
+  csfle_status rc = csfle__seed_new(&made, csfle__view(registry_json, registry_json ? len : 0), err);
+  if (rc != CSFLE_OK) return rc;
+  csfle__seed_free(cl->rc.seed);
+  cl->rc.seed = made;
+  return csfle__ok(err);
 }
 
 void csfle_client_forget_keys(csfle_client *cl, const char *kek)

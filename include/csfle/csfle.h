@@ -166,6 +166,12 @@ CSFLE_EXPORT void          csfle_config_free(csfle_config *c);
 
 /** Copies @p c. No I/O, no thread. NULL with @p err set when the configuration cannot be used. */
 CSFLE_EXPORT csfle_client *csfle_client_open(const csfle_config *c, csfle_error *err);
+/**
+ * From now on the registry is not asked: @p registry_json, the text of a `csfle keys backup` (docs/usage/cli.md), answers. Records can be
+ * read, as far as the KMS gives its keys; nothing can be registered. Before the first serde is opened. CSFLE_E_CONFIG: the text is
+ * damaged or none; CSFLE_E_MISUSE: there is a serde.
+ */
+CSFLE_EXPORT csfle_status  csfle_client_seed(csfle_client *cl, const void *registry_json, size_t len, csfle_error *err);
 enum { CSFLE_STATS_JSON = 0, CSFLE_STATS_PROMETHEUS = 1 };
 /**
  * What the client has counted since it was opened, into @p out (replaced): Prometheus text (exposition format 0.0.4), or a JSON object of

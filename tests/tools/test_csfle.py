@@ -29,9 +29,10 @@ FIELDS = [{"name": "id", "type": "long"}, {"name": "name", "type": "string"},
           {"name": "email", "type": ["null", "string"], "default": None, "confluent:tags": ["PII"]},
           {"name": "photo", "type": "bytes", "confluent:tags": ["PII"]}]
 SCHEMA = {"type": "record", "name": "Customer", "namespace": "shop", "fields": FIELDS}
+# all commands, so that the examples of their help find what they need
 ORDER = ["kek create", "kek list", "kek describe", "kek get", "kek update", "kek test", "schema register", "schema get", "schema check", "produce", "consume",
          "inspect", "dek create", "dek rotate", "dek list", "dek subject list", "dek version list", "dek describe", "dek get", "kek rotate", "dek delete",
-         "dek undelete", "kek delete", "kek undelete", "trash list", "trash restore", "doctor", "mock-broker"]  # all commands, so that the examples of their help find what they need
+         "dek undelete", "keys report", "keys backup", "keys verify-backup", "decrypt", "kek delete", "kek undelete", "trash list", "trash restore", "doctor", "mock-broker"]
 
 
 def rule(on_failure="ERROR,NONE", days=None, kek="customers", **more):
@@ -154,6 +155,9 @@ def every_help_ends_with_an_example_that_runs(w):
         last = help_text.rstrip("\n").splitlines()[-1]
         if not last.startswith("Example: csfle "):
             raise programs.Failed(f"csfle {name} --help ends with '{last}'")
+        if name == "decrypt":
+            with open(os.path.join(w.folder, "record.bin"), "wb") as f:
+                subprocess.run([TOOL, "inspect", *w.kafka("customers"), "-p", "0", "-o", "0", "--raw"], stdout=f, check=True, timeout=60)
         argv = shlex.split(last[len("Example: csfle "):].replace("localhost:9092", w.brokers).replace("</dev/null", ""))
         result = expect(w.run(*argv), 0)
         if not result.out and name != "produce":

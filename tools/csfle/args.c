@@ -181,10 +181,10 @@ bool commands_list(FILE *to, const char *group)
     if (!any && !group) fputs("Usage: csfle COMMAND [options]\nClient-side field level encryption for Apache Kafka.\n\n", to);
     if (!any) fputs("Commands:\n", to);
     any = true;
-    fprintf(to, "  %-17s %s\n", (*c)->name, (*c)->summary);
+    fprintf(to, "  %-19s %s\n", (*c)->name, (*c)->summary);
   }
   if (!any || group) return any;
-  fputs("  help COMMAND      its options and an example, as COMMAND --help\n\n"
+  fputs("  help COMMAND        its options and an example, as COMMAND --help\n\n"
         "Options: --help, --version\n\n"
         "Exit codes: 0 done; 1 failed, or differences found; 2 usage; 3 not found; 4 denied; 5 unavailable or timed out;\n"
         "            6 conflict or incompatible; 7 finished, but some records failed; 8 refused: plaintext would have been written,\n"

@@ -22,7 +22,7 @@ typedef struct args {
   size_t      kms_prop_count;
   int64_t     partition, count, version; /**< -1: not given */
   int         shared;                    /**< 1 or -1; 0: not given */
-  bool        quiet, verbose, at_end, envelope, deleted, live, values, help;
+  bool        quiet, verbose, at_end, envelope, deleted, live, values, raw, help;
   bool        permanent, force, latest, dry_run, confirm, undo;
   char      **operands;
   int         operand_count;
@@ -71,6 +71,8 @@ typedef struct command {
   { 'F', "config", OPTION_FILE, 0, "FILE", "properties from a file, a line each" },                                \
   { 0, "help", OPTION_FLAG, OPTION_AT(help), NULL, "this text" },                                                  \
   { 0, NULL, OPTION_FLAG, 0, NULL, NULL }
+#define OPTION_BACKUP \
+  { 0, "backup", OPTION_TEXT, OPTION_AT(backup), "FILE", "keys and schemas from a keys backup; no registry is asked" }
 #define OPTION_FORCE(what) \
   { 0, "yes", OPTION_FLAG, OPTION_AT(force), NULL, what }, { 0, "force", OPTION_FLAG, OPTION_AT(force), NULL, "the same" }
 #define OPTION_OUTPUT \

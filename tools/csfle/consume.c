@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "tools/csfle/format.h"
 #include "tools/csfle/kafka.h"
+#include "tools/csfle/offline.h"
 #include "tools/common/report.h"
 
 #include <errno.h>
@@ -78,6 +79,7 @@ static int open_consumer(consumer *c, const args *a)
   }
   if ((rc = kafka_open(&c->k, RD_KAFKA_CONSUMER, conf)) != 0) return rc;
   c->client = csfle_client_open(c->config, &err);
+  if (c->client && (rc = offline_seed(c->client, a->backup)) != 0) return rc;
   if (c->client) c->serde = csfle_serde_open(c->client, a->topic, NULL, &err);
   if (!c->serde) return fail_with(&err, NULL);
   if ((rc = find_partitions(c)) != 0) return rc;
@@ -216,6 +218,7 @@ static const option_row consume_options[] = {
   { 'e', "exit", OPTION_FLAG, OPTION_AT(at_end), NULL, "stop at the end of the partitions" },
   { 'K', "key-delim", OPTION_TEXT, OPTION_AT(key_delim), "DELIM", "write the key and DELIM before the value" },
   { 'f', "format", OPTION_TEXT, OPTION_AT(format), "FORMAT", "%s value %S its length %k key %K its length %t topic %p partition %o offset %T time %h headers \\n" },
+  OPTION_BACKUP,
   { 'J', "json", OPTION_FLAG, OPTION_AT(envelope), NULL, "an envelope of JSON around each record, with where it lay and what was decrypted" },
   { 'q', "quiet", OPTION_FLAG, OPTION_AT(quiet), NULL, "no progress and no summary" },
   { 'v', "verbose", OPTION_FLAG, OPTION_AT(verbose), NULL, "progress without a terminal, every failed record, librdkafka's log" },

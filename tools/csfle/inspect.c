@@ -537,7 +537,9 @@ static int inspect(args *a)
 
   csfle_buf_init(&in.record, 0, CSFLE_BUF_WIPE);
   csfle_buf_init(&in.lengthed, 0, CSFLE_BUF_WIPE);
-  if ((rc = read_record(&in)) == 0) rc = explain(&in);
+  rc = read_record(&in);
+  if (!rc && a->raw && fwrite(in.record.ptr, 1, in.record.len, stdout) != in.record.len) rc = fail(EXIT_FAILED, "cannot write to standard output");
+  else if (!rc && !a->raw) rc = explain(&in);
   csfle__walk_free(&in.walk);
   csfle__plan_free(in.plan);
   csfle__schema_free(in.schema);
@@ -554,6 +556,7 @@ static const option_row inspect_options[] = {
   { 'o', "offset", OPTION_TEXT, OPTION_AT(offset), "OFFSET", "N, beginning, or -N counted from the end (-1: the last)" },
   { 'J', "json", OPTION_FLAG, OPTION_AT(envelope), NULL, "JSON for programs" },
   { 0, "values", OPTION_FLAG, OPTION_AT(values), NULL, "show the values too, as they lie in the record" },
+  { 0, "raw", OPTION_FLAG, OPTION_AT(raw), NULL, "only write the bytes of the value, for 'csfle decrypt'" },
   { 'v', "verbose", OPTION_FLAG, OPTION_AT(verbose), NULL, "librdkafka's log" },
   OPTIONS_COMMON,
 };
