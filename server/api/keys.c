@@ -294,11 +294,11 @@ bool registry_dek_create_call(registry_call *c)
   return create(c, c->param[1], registry_flag_of(c, "rewrap"));
 }
 
-/* the old form: the subject is in the body and stays as it is [DEK 3.13] */
+/* the old form: the subject is in the body; neither context nor alias change it, but one subject has one name [DEK 3.13] [AB-5] */
 bool registry_dek_create_old(registry_call *c)
 {
   csfle__bytes subject;
-  return take_text(c, "subject", csfle__json_member(c->body, "subject"), &subject) && create(c, subject, false);
+  return take_text(c, "subject", csfle__json_member(c->body, "subject"), &subject) && create(c, subject.len ? registry_normalized(c, subject) : subject, false);
 }
 
 bool registry_dek_delete_all(registry_call *c)
