@@ -103,7 +103,7 @@ static int64_t lifetime_ms(const csfle__ring *r)
 /* Not what was asked for before keys were forgotten. */
 static void keep(csfle__key_fetch *f, csfle__cache *c, csfle__shared *s, int64_t expires_ms)
 {
-  if (f->epoch == f->ring->epoch) csfle__cache_put(c, csfle__buf_view(&f->name), s, expires_ms);
+  csfle__cache_put_while(c, csfle__buf_view(&f->name), s, expires_ms, &f->ring->epoch, f->epoch);
 }
 
 static csfle_status kek_name(csfle__key_fetch *f, csfle_error *err)

@@ -43,10 +43,14 @@ void csfle__ring_free(csfle__ring *r)
   pthread_mutex_destroy(&r->lock);
 }
 
+/* Whoever still holds it uses it no more. */
 static bool of_kek(void *opaque, csfle__shared *s)
 {
   const char *kek = opaque;
-  return !kek || csfle__eq_str(((csfle__key *)s)->kek_name, kek);
+  csfle__key *k = (csfle__key *)s;
+  bool        is = !kek || csfle__eq_str(k->kek_name, kek);
+  if (is) k->refused = 1;
+  return is;
 }
 
 static bool named(void *opaque, csfle__shared *s)
@@ -176,7 +180,7 @@ static csfle__key *peek(csfle__ring *r, const csfle__key_want *w, csfle__bytes n
 {
   int64_t     now = csfle__mono_ms(&r->rc->world), days = w->write ? w->params->expiry_days : 0;
   csfle__key *k = w->fresh && !w->held ? NULL : (csfle__key *)csfle__cache_get(&r->deks, name, now);
-  if (k && ((w->fresh && k->order <= w->held) || (days && csfle__ring_due(r, k->track, k->ts_ms, days)))) {
+  if (k && (k->refused || (w->fresh && k->order <= w->held) || (days && csfle__ring_due(r, k->track, k->ts_ms, days)))) {
     csfle__release(&k->shared);
     k = NULL;
   }
@@ -203,6 +207,19 @@ static csfle_status answer(csfle__ring *r, const csfle__key_want *w, csfle__key 
   return CSFLE_OK;
 }
 
+/* The name in the cache, and the epoch: who comes after keys were forgotten does not wait for what was asked for before. */
+static csfle_status flight_name(csfle_buf *b, const csfle__ring *r, const csfle__key_want *w, csfle_error *err)
+{
+  uint64_t     epoch = r->epoch;
+  csfle_status rc = csfle__ring_name(b, w, csfle__want_version(w), !w->write, err);
+  return rc == CSFLE_OK ? csfle__buf_put(b, &epoch, sizeof epoch, err) : rc;
+}
+
+bool csfle__ring_going(csfle__ring *r, const csfle__key_want *w, csfle_buf *scratch)
+{
+  return flight_name(scratch, r, w, NULL) == CSFLE_OK && csfle__flight_going(&r->flights, csfle__buf_view(scratch));
+}
+
 /* A failure is of the rule too: its parameters may be other ones. */
 static csfle_status failure_name(csfle_buf *b, csfle__bytes name, const csfle__key_want *w, csfle_error *err)
 {
@@ -210,7 +227,7 @@ static csfle_status failure_name(csfle_buf *b, csfle__bytes name, const csfle__k
   return rc == CSFLE_OK ? csfle__buf_put(b, &w->params, sizeof w->params, err) : rc;
 }
 
-static bool lasting(csfle_status st)
+bool csfle__ring_lasting(csfle_status st)
 {
   return st != CSFLE_OK && CSFLE_CLASS(st) != CSFLE_CLASS_WAIT && CSFLE_CLASS(st) != CSFLE_CLASS_LIMIT && CSFLE_CLASS(st) != CSFLE_CLASS_BUG;
 }
@@ -223,25 +240,26 @@ csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__ke
   csfle_status   rc;
   csfle__key    *cached;
   csfle_buf_init(&name, 0, 0), csfle_buf_init(&failure, 0, 0);
-  rc = csfle__ring_name(&name, w, csfle__want_version(w), !w->write, err);
+  rc = flight_name(&name, r, w, err);
   if (rc != CSFLE_OK) goto out;
-  cached = peek(r, w, csfle__buf_view(&name));
+  csfle__bytes flying = csfle__buf_view(&name), cache_key = csfle__view(name.ptr, name.len - sizeof r->epoch);
+  cached = peek(r, w, cache_key);
   if (cached) {
     rc = answer(r, w, cached, out, err);
     goto out;
   }
-  rc = failure_name(&failure, csfle__buf_view(&name), w, err);
+  rc = failure_name(&failure, flying, w, err);
   if (rc != CSFLE_OK) goto out;
 again:
   if (!w->write && csfle__missing_get(&r->missing, csfle__buf_view(&failure), err, csfle__mono_ms(&r->rc->world))) {
     rc = err ? err->code : CSFLE_E_DECRYPT;
     goto out;
   }
-  if (csfle__flight_begin(&r->flights, &flight, csfle__buf_view(&name), &found, &rc, err)) {
+  if (csfle__flight_begin(&r->flights, &flight, flying, &found, &rc, err)) {
     csfle_error       local = CSFLE_ERROR_INIT;
     csfle__key_fetch *f = NULL;
 #ifndef CSFLE_BREAK_SECOND_LOOK
-    cached = peek(r, w, csfle__buf_view(&name)); /* another's flight may have ended between our look and our lead */
+    cached = peek(r, w, cache_key); /* another's flight may have ended between our look and our lead */
 #endif
     if (cached) {
       found = &cached->shared, rc = CSFLE_OK;
@@ -254,7 +272,7 @@ again:
     } else {
       rc = csfle__nomem(&local);
     }
-    if (!w->write && lasting(rc)) csfle__missing_put(&r->missing, csfle__buf_view(&failure), &local, csfle__mono_ms(&r->rc->world));
+    if (!w->write && csfle__ring_lasting(rc)) csfle__missing_put(&r->missing, csfle__buf_view(&failure), &local, csfle__mono_ms(&r->rc->world));
     if (CSFLE_CLASS(rc) == CSFLE_CLASS_DENIED)
       csfle__meter_tell(r->rc->world.meter, &(csfle__event){ .event = CSFLE_EVENT_DENIED, .kek = w->params->kek_name, .subject = w->subject, .cause = &local });
     csfle__flight_end(&r->flights, &flight, found, rc, &local);
@@ -262,7 +280,7 @@ again:
     if (rc == CSFLE_OK) rc = answer(r, w, (csfle__key *)found, out, err);
   } else if (rc == CSFLE_OK) {
     rc = answer(r, w, (csfle__key *)found, out, err);
-  } else if (lasting(rc)) {
+  } else if (csfle__ring_lasting(rc)) {
     goto again; /* the other's failure may be its rule's alone */
   }
 out:

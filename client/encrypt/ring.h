@@ -48,7 +48,7 @@ static inline bool csfle__due_now(const csfle__due *d, int64_t wall_ms, int64_t 
   return (wall_ms >= d->wall_ms && mono_ms >= d->mono_ms) || mono_ms >= d->late_mono_ms;
 }
 
-/** A plain DEK. Immutable but for the count. */
+/** A plain DEK. Immutable but for its track and `refused`. */
 typedef struct csfle__key {
   csfle__shared      shared;
   csfle__shared_kek *kek;
@@ -58,6 +58,7 @@ typedef struct csfle__key {
   int64_t            ts_ms;           /**< of the registry's record */
   int64_t            fetched_mono_ms; /**< when KEK or DEK was asked for, the earlier: what is known of both is as old as that [AB-11] */
   uint64_t           order;           /**< of the ring's fetches */
+  _Atomic(int)       refused;         /**< or forgotten: no longer used, whatever its age [AB-11] */
   csfle__secret      raw;
   csfle__track      *track;           /**< borrowed from the ring */
 } csfle__key;
@@ -111,6 +112,11 @@ typedef struct csfle__key_got {
  * CSFLE_E_DECRYPT (cannot be unwrapped), and what registry and KMS answer.
  */
 csfle_status csfle__ring_get(csfle__ring *r, const csfle__key_want *w, csfle__key_got *out, csfle_error *err);
+
+/** Whether a thread asks for it now. Allocates nothing when @p scratch has room. */
+bool csfle__ring_going(csfle__ring *r, const csfle__key_want *w, csfle_buf *scratch);
+/** Whether a failure says something about the key or the rule: not that nobody answered, or that memory is short. */
+bool csfle__ring_lasting(csfle_status st);
 
 /* ---- the machine inside, for other drivers and tests */
 

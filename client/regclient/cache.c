@@ -51,7 +51,7 @@ csfle__shared *csfle__cache_get(csfle__cache *c, csfle__bytes key, int64_t now_m
   return found;
 }
 
-void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64_t expires_ms)
+void csfle__cache_put_while(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64_t expires_ms, const _Atomic(uint64_t) *epoch, uint64_t was)
 {
   entry *e = c->max ? csfle__alloc(sizeof *e) : NULL;
   void  *old = NULL, *evicted = NULL;
@@ -59,7 +59,7 @@ void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64
   *e = (entry){ s, expires_ms, births++ };
   csfle__retain(s);
   pthread_mutex_lock(&c->lock);
-  if (csfle__map_put(&c->map, key, e, &old) != 0) old = e;
+  if ((epoch && *epoch != was) || csfle__map_put(&c->map, key, e, &old) != 0) old = e;
   else c->bytes += s->bytes - (old ? ((entry *)old)->object->bytes : 0);
   if (c->map.count > c->max) {
     size_t oldest = 0;
@@ -70,6 +70,11 @@ void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64
   pthread_mutex_unlock(&c->lock);
   entry_free(old);
   entry_free(evicted);
+}
+
+void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64_t expires_ms)
+{
+  csfle__cache_put_while(c, key, s, expires_ms, NULL, 0);
 }
 
 void csfle__cache_drop(csfle__cache *c, csfle__bytes key)

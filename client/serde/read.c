@@ -129,12 +129,13 @@ static csfle_status read_slot(csfle_serde *s, csfle__scratch *x, const csfle__co
   if (!err) err = &local;
   if (t) want.fresh = true, want.held = t->key->order;
   /* another thread asks: this one goes on */
-  if (alive && csfle__ring_name(&x->tmp, &want, version, true, NULL) == CSFLE_OK && csfle__flight_going(&cl->ring.flights, csfle__buf_view(&x->tmp))) return CSFLE_OK;
+  if (alive && csfle__ring_going(&cl->ring, &want, &x->tmp)) return CSFLE_OK;
   csfle_status rc = csfle__ring_get(&cl->ring, &want, &got, err);
   if (CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && alive) {
     csfle__slot_stale(s, t, err);
     return CSFLE_OK;
   }
+  if (t && csfle__ring_lasting(rc)) t->key->refused = 1;
   return rc == CSFLE_OK ? csfle__slot_make(s, x, c->uid, i, version, &got, out, err) : rc;
 }
 

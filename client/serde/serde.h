@@ -130,7 +130,7 @@ csfle__slot *csfle__slot_find(csfle__scratch *x, uint64_t contract, uint32_t rul
 static inline bool csfle__slot_alive(const csfle__slot *t, int64_t mono_ms)
 {
 #ifndef CSFLE_BREAK_KEYS_FOR_EVER
-  return mono_ms < t->expires_mono_ms;
+  return mono_ms < t->expires_mono_ms && !t->key->refused;
 #else
   (void)mono_ms;
   return t->key != NULL;

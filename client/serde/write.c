@@ -161,7 +161,7 @@ static void share_key(csfle_serde *s, const csfle__contract *c, uint32_t i, cons
 }
 
 typedef struct flight_name {
-  uint64_t contract, rule;
+  uint64_t contract, rule, epoch; /* who comes after keys were forgotten does not wait for what was asked for before */
 } flight_name;
 
 /*
@@ -171,10 +171,9 @@ typedef struct flight_name {
 static csfle_status fetch_key(csfle_serde *s, const csfle__contract *c, uint32_t i, int64_t wall, int64_t mono, csfle__key_want *want, csfle__key_got *got,
                               csfle_error *err)
 {
-  flight_name    name = { c->uid, i };
+  flight_name    name = { c->uid, i, s->client->ring.epoch };
   csfle__flight  flight;
   csfle__shared *none = NULL;
-  uint64_t       epoch = s->client->ring.epoch;
   csfle_status   rc = CSFLE_OK;
   if (shared_key(s, c, i, wall, mono, got, &want->held)) return CSFLE_OK;
   if (!csfle__flight_begin(&s->flights, &flight, csfle__view(&name, sizeof name), &none, &rc, err)) {
@@ -186,7 +185,7 @@ static csfle_status fetch_key(csfle_serde *s, const csfle__contract *c, uint32_t
   if (!shared_key(s, c, i, wall, mono, got, &want->held)) {
     want->fresh = want->held != 0;
     rc = csfle__ring_get(&s->client->ring, want, got, &local);
-    if (rc == CSFLE_OK) share_key(s, c, i, got, epoch);
+    if (rc == CSFLE_OK) share_key(s, c, i, got, name.epoch);
   }
   csfle__flight_end(&s->flights, &flight, NULL, rc, &local);
   if (rc != CSFLE_OK && err) *err = local;
@@ -223,7 +222,7 @@ csfle_status csfle__write_slot(csfle_serde *s, csfle__scratch *x, const csfle__c
   /* nobody answered a moment ago */
   if (alive && !ageing && mono < t->key->track->retry_mono_ms && may_write(cl, t->key, &t->due, rotating, wall, NULL) == CSFLE_OK) return CSFLE_OK;
   /* due or ageing, but young enough to go on with while another thread asks */
-  flight_name name = { c->uid, i };
+  flight_name name = { c->uid, i, cl->ring.epoch };
   bool        grace = alive && !full && (!due || (t->due.wall_ms != INT64_MIN && wall - t->due.wall_ms < cl->grace_ms));
   if (grace && csfle__flight_going(&s->flights, csfle__view(&name, sizeof name))) return CSFLE_OK;
   csfle__key_want want = { .params = &r->params, .subject = csfle__str(s->subject), .write = true, .props = &r->props, .used_up = full };
@@ -233,6 +232,7 @@ csfle_status csfle__write_slot(csfle_serde *s, csfle__scratch *x, const csfle__c
   if (t) want.held = t->key->order;
   csfle_status rc = fetch_key(s, c, i, wall, mono, &want, &got, err);
   if (CSFLE_CLASS(rc) == CSFLE_CLASS_WAIT && alive) return go_on(s, t, rotating, due, grace, wall, err);
+  if (t && csfle__ring_lasting(rc)) t->key->refused = 1;
   if (rc != CSFLE_OK) return rc;
   if (used_up(got.key) || got.kept) rc = may_write(cl, got.key, &got.due, rotating, wall, err);
   if (rc == CSFLE_OK) return csfle__slot_make(s, x, c->uid, i, 0, &got, out, err);
