@@ -11,7 +11,6 @@
 #define METADATA_MS     1000
 #define UNKNOWN_LIFE_MS (15 * 60 * 1000)
 #define SESSION_NAME    "confluent-encrypt"
-#define ROLES           "meta-data/iam/security-credentials/"
 
 enum {
   V_ID, V_SECRET, V_TOKEN, V_PROFILE, V_ROLE, V_ROLE_SESSION, V_ROLE_EXTERNAL, V_WEB_FILE, V_CREDENTIALS, V_CONFIG, V_HOME, V_RELATIVE, V_FULL, V_AUTH,
@@ -165,22 +164,30 @@ static csfle_status container_request(csfle__aws *a, const csfle__aws_login *l, 
   return rc;
 }
 
-/* Instance metadata, version 2: @p token empty asks for one. Version 1, which any request that somebody else steers can read, is never asked. */
-static csfle_status metadata_request(csfle__aws *a, const csfle__aws_login *l, csfle__kms_call *call, const char *path, csfle__bytes role, csfle__bytes token, csfle_error *err)
+/* Instance metadata, version 2. Version 1, which any request that somebody else steers can read, is never asked. */
+enum { METADATA_TOKEN, METADATA_ROLE, METADATA_KEYS, METADATA_END };
+static csfle_status metadata_request(csfle__aws *a, const csfle__aws_login *l, csfle__kms_call *call, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
   bool            v6 = csfle__eq_nocase(env(l, V_METADATA_MODE), CSFLE__LIT("ipv6"));
   csfle__bytes    e = either(env(l, V_METADATA), csfle__str(v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254"));
-  csfle__http_start(&call->io, token.len ? "GET" : "PUT", METADATA_MS);
+  csfle__http_start(&call->io, l->i == METADATA_TOKEN ? "PUT" : "GET", METADATA_MS);
   while (e.len && e.ptr[e.len - 1] == '/') e.len--;
-  csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/latest/%s%.*s", CSFLE__FMT(e), path, CSFLE__FMT(role));
+  csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/latest/%s%s", CSFLE__FMT(e), l->i == METADATA_TOKEN ? "api/token" : "meta-data/iam/security-credentials/",
+                                      l->i == METADATA_KEYS ? l->path : "");
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, CSFLE__HOST_LOCAL, r, err);
   if (rc != CSFLE_OK) return rc;
-  return token.len ? csfle__http_header(&call->io, "X-aws-ec2-metadata-token", token, err)
-                   : csfle__http_header(&call->io, "X-aws-ec2-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err);
+  return l->i == METADATA_TOKEN ? csfle__http_header(&call->io, "X-aws-ec2-metadata-token-ttl-seconds", CSFLE__LIT("21600"), err)
+                                : csfle__http_header(&call->io, "X-aws-ec2-metadata-token", csfle__secret_view(&l->text), err);
 }
 
 /* ---- answers */
+
+static csfle__bytes first_line(csfle__bytes text)
+{
+  const uint8_t *end = text.len ? memchr(text.ptr, '\n', text.len) : NULL;
+  return end ? csfle__trim(csfle__view(text.ptr, (size_t)(end - text.ptr))) : text;
+}
 
 static int64_t life(csfle__bytes expiration, int64_t now_ms)
 {
@@ -337,23 +344,35 @@ csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms
 
   if (l->source == METADATA || l->source == NOTHING) {
     if (csfle__truthy(env(l, V_NO_METADATA))) return no_credentials(io, err);
-    if (metadata_request(a, l, call, "api/token", CSFLE__NONE, CSFLE__NONE, err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__STOP(l, CSFLE__SEND);
-    line = csfle__trim(csfle__buf_view(&io->reply.body));
-    if (io->reply.status != 200 || !line.len) return no_credentials(io, err); /* not on EC2: the end of the chain */
-    if (csfle__secret_copy(&l->text, line, err) != CSFLE_OK) return CSFLE__FAIL;
-    if (metadata_request(a, l, call, ROLES, CSFLE__NONE, csfle__secret_view(&l->text), err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__STOP(l, CSFLE__SEND);
-    line = csfle__trim(csfle__buf_view(&io->reply.body));
-    if (line.len && memchr(line.ptr, '\n', line.len)) line = csfle__trim(csfle__view(line.ptr, (size_t)((const uint8_t *)memchr(line.ptr, '\n', line.len) - line.ptr)));
-    if (io->reply.status != 200 || !line.len || line.len > 128) return no_credentials(io, err);
-    snprintf(l->path, sizeof l->path, "%.*s", CSFLE__FMT(line)); /* the reply it is in goes when the next request begins */
-    if (metadata_request(a, l, call, ROLES, csfle__str(l->path), csfle__secret_view(&l->text), err) != CSFLE_OK) return CSFLE__FAIL;
-    CSFLE__STOP(l, CSFLE__SEND);
-    about.operation = "instance metadata";
-    words = (csfle__http_words){ "", "" };
-    if (io->reply.status != 200) return give_up(call, &about, &words, err);
-    if (take_json(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
+    l->tries = 0;
+    for (l->i = METADATA_TOKEN; l->i < METADATA_END;) {
+      if (metadata_request(a, l, call, err) != CSFLE_OK) return CSFLE__FAIL;
+      CSFLE__STOP(l, CSFLE__SEND);
+      if (io->reply.status != 200) {
+        /* nobody there, no version 2, no role: the end of the chain. What answers and is out of breath is there */
+        bool there = csfle__http_transient(&io->reply) && (io->reply.status || l->i != METADATA_TOKEN);
+        if (csfle__http_again(call, &l->tries, there)) {
+          CSFLE__STOP(l, CSFLE__WAIT);
+          continue;
+        }
+        if (!there && l->i != METADATA_KEYS) return no_credentials(io, err);
+        about.operation = "instance metadata", words = (csfle__http_words){ "", "" };
+        return give_up(call, &about, &words, err);
+      }
+      about.operation = "instance metadata";
+      line = csfle__trim(csfle__buf_view(&io->reply.body));
+      if (l->i == METADATA_KEYS) {
+        if (take_json(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
+      } else if (l->i == METADATA_TOKEN) {
+        if (!line.len) return no_credentials(io, err);
+        if (csfle__secret_copy(&l->text, line, err) != CSFLE_OK) return CSFLE__FAIL;
+      } else {
+        line = first_line(line);
+        if (!line.len || line.len > 128) return no_credentials(io, err);
+        snprintf(l->path, sizeof l->path, "%.*s", CSFLE__FMT(line));
+      }
+      l->i++;
+    }
   }
 
   while (l->role_count) {

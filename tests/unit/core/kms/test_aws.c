@@ -315,6 +315,20 @@ TEST(instance_metadata_is_asked_where_the_environment_says_and_in_version_2_only
     assert_int_equal(s.addresses & ~(unsigned)(CSFLE__ADDRESS_LOOPBACK | CSFLE__ADDRESS_LINK_LOCAL), 0);
     assert_true(s.addresses & cases[i].addresses);
   }
+  static const pair nothing[] = { { 0 } };
+  const struct { answer a[7]; size_t count, waits; csfle_status rc; } ends[] = {
+    { { { 503, "", NULL }, { 200, "t", NULL }, { 0, "timed out", NULL }, { 200, "r", NULL }, { 200, JSON_KEYS("ASIABOX"), NULL }, { 200, BLOB, NULL } }, 6, 2, CSFLE_OK },
+    { { { 200, "t", NULL }, { 503, "", NULL }, { 503, "", NULL }, { 503, "", NULL } }, 4, 2, CSFLE_E_UNAVAILABLE },
+    { { { 0, "timed out", NULL } }, 1, 0, CSFLE_E_CONFIG }, { { { 200, "t", NULL }, { 404, "", NULL } }, 2, 0, CSFLE_E_CONFIG },
+    { { { 200, "t", NULL }, { 200, "", NULL } }, 2, 0, CSFLE_E_CONFIG }, { { { 200, "t", NULL }, { 200, "r", NULL }, { 404, "", NULL } }, 3, 0, CSFLE_E_CONFIG },
+    { { { 200, "t", NULL }, { 200, "r", NULL }, { 200, "{\"Code\":\"Failed\"}", NULL } }, 3, 0, CSFLE_E_UNAVAILABLE },
+  };
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    csfle_error err = CSFLE_ERROR_INIT;
+    fresh(NULL, nothing, NULL, ends[i].a, ends[i].count);
+    csfle_status rc = wrap(ARN, &err);
+    if (rc != ends[i].rc || s.sent != ends[i].count || s.waits != ends[i].waits) fail_msg("%zu: %d after %zu requests, %u waits: %s", i, rc, s.sent, s.waits, err.msg);
+  }
   static const pair bad[] = { { "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://user@host/" }, { 0 } };
   csfle_error       err = CSFLE_ERROR_INIT;
   fresh(NULL, bad, NULL, NULL, 0);
