@@ -2,7 +2,7 @@
 // own command line adds (engines and logins for other products, their clients) takes most of its build and is left out; the client is
 // HashiCorp's own package.
 //
-//	vaultd server ADDRESS ROOT-TOKEN [CERT KEY]     the first line on stdout is the unseal key, when it serves
+//	vaultd server ADDRESS ROOT-TOKEN [CERT KEY]     when it listens, stdout gets the unseal key
 //	vaultd write FIELD PATH NAME=VALUE...           writes and prints a field of the answer; VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT
 package main
 
@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -71,12 +72,16 @@ func serve(address, token string, tls []string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Addr: address, Handler: vaulthttp.Handler.Handler(&vault.HandlerProperties{Core: core, ListenerConfig: &configutil.Listener{Address: address}})}
-	fmt.Println(key)
-	if len(tls) == 2 {
-		return server.ListenAndServeTLS(tls[0], tls[1])
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
 	}
-	return server.ListenAndServe()
+	fmt.Println(key)
+	server := &http.Server{Handler: vaulthttp.Handler.Handler(&vault.HandlerProperties{Core: core, ListenerConfig: &configutil.Listener{Address: address}})}
+	if len(tls) == 2 {
+		return server.ServeTLS(listener, tls[0], tls[1])
+	}
+	return server.Serve(listener)
 }
 
 func write(field, path string, pairs []string) error {
