@@ -227,7 +227,8 @@ static csfle_status take(csfle__kms_call *call, const csfle__http_about *about, 
   return rc;
 }
 
-static bool transient(const csfle__reply *r) { return r->status == 412 || csfle__http_transient(r); }
+/* 307: a standby node that cannot forward to the active one, as during a change of leader */
+static bool transient(const csfle__reply *r) { return r->status == 412 || r->status == 307 || csfle__http_transient(r); }
 /* Vault 1.13 answers a wrong or used-up secret_id with 500, later ones with 400 */
 static bool bad_secret(const csfle__http_words *w) { return strstr(w->message, "invalid secret id") || strstr(w->message, "invalid role or secret"); }
 
@@ -237,6 +238,8 @@ static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about
   csfle_status code = csfle__http_fail(about, call, w, err);
   if (login && (status == 400 || status == 403 || status == 404 || bad_secret(w))) code = CSFLE_E_UNAUTHENTICATED;
   else if (status == 412) code = CSFLE_E_UNAVAILABLE;
+  else if (status == 307)
+    code = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "HTTP 307: this node is not the active one, and redirects are not followed");
   else if (status == 404 || (status == 400 && (strstr(w->message, "encryption key not found") || strstr(w->message, "disallowed by policy")))) code = CSFLE_E_KEY_GONE;
   else if (status == 400 && strstr(w->message, "key derivation"))
     /* a derived key needs a context with every call, and there is none to give */

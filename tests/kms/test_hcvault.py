@@ -424,13 +424,16 @@ def _():
 @tap.case("AB-8: a redirect is an error, and what it names is not called, with the operation and with the login")
 def _():
     for props in (TOKEN, ROLE):
-        for code in (301, 302, 303, 307, 308):
+        for code in (301, 302, 303, 308):
             fresh(status(code, headers={"Location": elsewhere.url + "/v1/transit/encrypt/cards"}))
             refused(wrap(props=props, through=proxy), "DECRYPT", code)
             need(len(proxy.seen) == 1 and not elsewhere.seen, f"{paths()} {elsewhere.seen}")
-    fresh(redirect(proxy.url + "/v1/transit/encrypt/cards"))  # nor to itself
-    refused(wrap(through=proxy), "DECRYPT", 307)
-    need(len(proxy.seen) == 1, paths())
+        fresh(*[redirect(elsewhere.url + "/v1/transit/encrypt/cards")] * 3)  # what a standby node says that cannot forward
+        refused(wrap(props=props, through=proxy), "UNAVAILABLE", 307, "not the active one")
+        need(len(proxy.seen) == 3 and not elsewhere.seen, f"{paths()} {elsewhere.seen}")
+    fresh(redirect(proxy.url + "/v1/transit/decrypt/cards"))
+    good(wrap(through=proxy))
+    need(paths() == ["encrypt", "encrypt"], paths())
 
 
 @tap.case("silence ends with the time that a call has")
