@@ -15,6 +15,8 @@ static csfle__alloc_hooks       hooks = { std_alloc, std_resize, std_release, NU
 
 void csfle__alloc_set(const csfle__alloc_hooks *h) { hooks = h ? *h : std_hooks; }
 
+bool csfle__alloc_replaced(void) { return hooks.alloc != std_alloc; }
+
 void *csfle__alloc(size_t size) { return hooks.alloc(hooks.opaque, size); }
 
 void *csfle__calloc(size_t count, size_t size)

@@ -5,6 +5,7 @@
 #ifndef CSFLE_BASE_ALLOC_H
 #define CSFLE_BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct csfle__alloc_hooks {
@@ -18,6 +19,9 @@ typedef struct csfle__alloc_hooks {
 
 /** Replaces the functions (copied); NULL restores malloc(3). Only while no other thread runs. */
 void csfle__alloc_set(const csfle__alloc_hooks *hooks);
+
+/** Whether they are replaced. */
+bool csfle__alloc_replaced(void);
 
 /** @p size bytes, uninitialised; size 0 gives a valid pointer. NULL: no memory. Owner frees with csfle__free. */
 void *csfle__alloc(size_t size);

@@ -1,6 +1,7 @@
 /* csfle_buf: the one growing buffer. It grows with malloc(3), because csfle_buf_take hands out memory for free(3). */
 #include "core/base/buf.h"
 #include "core/base/alloc.h"
+#include "core/base/locked.h"
 
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -23,6 +24,20 @@ void csfle_buf_init(csfle_buf *b, size_t max_bytes, uint32_t flags)
   if (b) *b = (csfle_buf){ NULL, 0, 0, max_bytes, heap_grow, NULL, flags };
 }
 
+static void *locked_grow(csfle_buf *b, size_t need)
+{
+  void *p = csfle__locked_alloc(need);
+  if (!p) return NULL;
+  if (b->len) memcpy(p, b->ptr, b->len);
+  csfle__locked_free(b->ptr, b->cap);
+  return p;
+}
+
+void csfle__buf_init_secret(csfle_buf *b, size_t max_bytes)
+{
+  *b = (csfle_buf){ NULL, 0, 0, max_bytes, locked_grow, NULL, CSFLE_BUF_WIPE };
+}
+
 void *csfle_buf_take(csfle_buf *b, size_t *len)
 {
   if (!b) return NULL;
@@ -38,6 +53,9 @@ void csfle_buf_free(csfle_buf *b)
   if (b->grow == heap_grow) {
     if (b->flags & CSFLE_BUF_WIPE) csfle__free_secret(b->ptr, b->cap);
     else csfle__free(b->ptr);
+    b->ptr = NULL, b->cap = 0;
+  } else if (b->grow == locked_grow) {
+    csfle__locked_free(b->ptr, b->cap);
     b->ptr = NULL, b->cap = 0;
   } else if (b->flags & CSFLE_BUF_WIPE && b->ptr) {
     OPENSSL_cleanse(b->ptr, b->cap);

@@ -7,6 +7,8 @@
 
 #define CSFLE__BUF_INIT { NULL, 0, 0, 0, NULL, NULL, 0 }
 
+/** As csfle_buf_init with CSFLE_BUF_WIPE, for what may hold key material: in locked memory (locked.h). Never to be taken. */
+void csfle__buf_init_secret(csfle_buf *b, size_t max_bytes);
 /** Room for @p more bytes after len. CSFLE_E_SPACE past max or in a fixed buffer (len then untouched), CSFLE_E_NOMEM. */
 csfle_status csfle__buf_reserve(csfle_buf *b, size_t more, csfle_error *err);
 csfle_status csfle__buf_put(csfle_buf *b, const void *ptr, size_t len, csfle_error *err);

@@ -1,6 +1,7 @@
 /* See json.h. */
 #include "core/base/json.h"
 #include "core/base/alloc.h"
+#include "core/base/locked.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ enum { SIZE_ROOM = 16 };
 static void *wiping_malloc(void *ctx, size_t size)
 {
   (void)ctx;
-  uint8_t *p = size > SIZE_MAX - SIZE_ROOM ? NULL : csfle__alloc(size + SIZE_ROOM);
+  uint8_t *p = size > SIZE_MAX - SIZE_ROOM ? NULL : csfle__locked_alloc(size + SIZE_ROOM);
   if (!p) return NULL;
   memcpy(p, &size, sizeof size);
   return p + SIZE_ROOM;
@@ -34,7 +35,7 @@ static void wiping_free(void *ctx, void *ptr)
   if (!ptr) return;
   uint8_t *p = (uint8_t *)ptr - SIZE_ROOM;
   memcpy(&size, p, sizeof size);
-  csfle__free_secret(p, size + SIZE_ROOM);
+  csfle__locked_free(p, size + SIZE_ROOM);
 }
 static void *wiping_realloc(void *ctx, void *ptr, size_t old, size_t size)
 {

@@ -1,13 +1,13 @@
 /* Wiped memory. See secret.h. */
 #include "core/base/secret.h"
-#include "core/base/alloc.h"
+#include "core/base/locked.h"
 
 #include <openssl/crypto.h>
 
 csfle_status csfle__secret_make(csfle__secret *s, size_t len, csfle_error *err)
 {
   csfle__secret_wipe(s);
-  void *p = csfle__calloc(1, len);
+  void *p = csfle__locked_alloc(len);
   if (!p) return csfle__nomem(err);
   s->ptr = p, s->len = len;
   return CSFLE_OK;
@@ -32,7 +32,7 @@ void csfle__secret_move(csfle__secret *to, csfle__secret *from)
 
 void csfle__secret_wipe(csfle__secret *s)
 {
-  csfle__free_secret(s->ptr, s->len);
+  csfle__locked_free(s->ptr, s->len);
   *s = (csfle__secret)CSFLE__SECRET_INIT;
 }
 

@@ -1,4 +1,4 @@
-/** csfle__secret: owned bytes of fixed size that are wiped before they are freed. There is no way to print one. */
+/** csfle__secret: owned bytes of fixed size, in memory of their own kind (locked.h), wiped before they are freed. There is no way to print one. */
 #ifndef CSFLE_BASE_SECRET_H
 #define CSFLE_BASE_SECRET_H
 

@@ -115,6 +115,7 @@ static size_t on_body(char *ptr, size_t size, size_t count, void *opaque)
 {
   transfer    *t = opaque;
   csfle_status rc = csfle__buf_put(&t->body, ptr, size * count, NULL);
+  csfle__wipe(ptr, size * count); /* libcurl's receive buffer, which nobody else would wipe */
   if (rc == CSFLE_OK) return size * count;
   t->failure = rc == CSFLE_E_SPACE ? "too long" : "out of memory";
   return 0;
@@ -318,7 +319,7 @@ static void start(void *opaque, csfle_exchange *x)
     return;
   }
   csfle_buf_init(&t.headers, HEADERS_MAX, CSFLE_BUF_WIPE);
-  csfle_buf_init(&t.body, c->max_reply_bytes, CSFLE_BUF_WIPE);
+  csfle__buf_init_secret(&t.body, c->max_reply_bytes);
   CURLcode code = set_up(c, h, x, list, &t);
   if (code == CURLE_OK) code = curl_easy_perform(h);
   if (code == CURLE_OK && !t.headed) code = CURLE_PARTIAL_FILE; /* curl takes a head that was cut off for a reply without a body */

@@ -16,11 +16,11 @@ static const char out_of_memory[] = "out of memory";
 void csfle__io_init(csfle__io *io)
 {
   memset(io, 0, sizeof *io);
-  csfle_buf_init(&io->request.url, 1u << 20, CSFLE_BUF_WIPE);
-  csfle_buf_init(&io->request.headers, HEADERS_MAX, CSFLE_BUF_WIPE);
-  csfle_buf_init(&io->request.body, 0, CSFLE_BUF_WIPE);
+  csfle__buf_init_secret(&io->request.url, 1u << 20);
+  csfle__buf_init_secret(&io->request.headers, HEADERS_MAX);
+  csfle__buf_init_secret(&io->request.body, 0);
   csfle_buf_init(&io->reply.headers, HEADERS_MAX, CSFLE_BUF_WIPE);
-  csfle_buf_init(&io->reply.body, CSFLE__REPLY_MAX, CSFLE_BUF_WIPE);
+  csfle__buf_init_secret(&io->reply.body, CSFLE__REPLY_MAX);
 }
 
 void csfle__io_free(csfle__io *io)

@@ -132,7 +132,8 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
   rq->route = found;
   if (a->compiled[found - routes].metrics) reply->type = "text/plain; version=0.0.4; charset=utf-8";
   if (a->compiled[found - routes].deks) {
-    reply->body.flags |= CSFLE_BUF_WIPE;
+    csfle_buf_free(&reply->body);
+    csfle__buf_init_secret(&reply->body, 0);
     reply->no_store = true;
   }
   rq->on_worker = found->kind == REGISTRY_WRITE || found->kind == REGISTRY_SELF;

@@ -45,11 +45,11 @@ typedef struct registry_request {
 
 typedef struct registry_reply {
   int         status;  /**< 0: not answered yet */
-  csfle_buf   body;    /**< begin sets CSFLE_BUF_WIPE where it may tell keys */
+  csfle_buf   body;    /**< begin makes it a secret buffer where it may tell keys */
   const char *allow;   /**< value of Allow, or NULL; borrowed from something static */
   const char *type;    /**< media type that needs no negotiation, or NULL; static */
   int         retry_after_s;
-  bool        no_store; /**< Cache-Control: no-store */
+  bool        no_store; /**< Cache-Control: no-store; never compressed, for zlib keeps what it has seen */
 } registry_reply;
 
 typedef enum registry_handled {

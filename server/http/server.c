@@ -213,7 +213,7 @@ static void put_uuid(char out[37])
 static enum MHD_Result send_reply(exchange *x)
 {
   bool empty = x->reply.status == 204;
-  bool zip = x->http->options.compress && x->gzip_ok && !empty && x->reply.body.len >= GZIP_FROM && registry_gzip(&x->reply.body);
+  bool zip = x->http->options.compress && x->gzip_ok && !empty && !x->reply.no_store && x->reply.body.len >= GZIP_FROM && registry_gzip(&x->reply.body);
   /* the buffer lives in the exchange until MHD says that the request is completed */
   struct MHD_Response *r = MHD_create_response_from_buffer(x->reply.body.len, x->reply.body.ptr, MHD_RESPMEM_PERSISTENT);
   if (!r) return MHD_NO;
@@ -222,7 +222,7 @@ static enum MHD_Result send_reply(exchange *x)
   if (!empty) MHD_add_response_header(r, "Content-Type", x->reply.type ? x->reply.type : registry_media_types[x->accept < 0 ? 0 : x->accept]);
   if (x->reply.no_store) MHD_add_response_header(r, "Cache-Control", "no-store");
   if (zip) MHD_add_response_header(r, "Content-Encoding", "gzip");
-  if (x->http->options.compress && x->reply.body.len >= GZIP_FROM) MHD_add_response_header(r, "Vary", "Accept-Encoding");
+  if (x->http->options.compress && !x->reply.no_store && x->reply.body.len >= GZIP_FROM) MHD_add_response_header(r, "Vary", "Accept-Encoding");
   if (x->reply.allow) MHD_add_response_header(r, "Allow", x->reply.allow);
   if (x->reply.retry_after_s) {
     char text[16];
