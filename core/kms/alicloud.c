@@ -201,6 +201,16 @@ static csfle_status sign(work *w, csfle__kms_call *call, csfle_error *err)
   return rc == CSFLE_OK ? csfle__acs3_sign(id, csfle__secret_view(&w->session.key), &io->request, NULL, NULL, err) : rc;
 }
 
+/* The session that was refused, unless another call has fetched one already */
+static void drop(csfle__alicloud *a, const work *w)
+{
+  pthread_mutex_lock(&a->lock);
+  if (csfle__secret_equal(csfle__secret_view(&a->session.id), csfle__secret_view(&w->session.id)) &&
+      csfle__secret_equal(csfle__secret_view(&a->session.key), csfle__secret_view(&w->session.key)))
+    csfle__alicloud_session_wipe(&a->session);
+  pthread_mutex_unlock(&a->lock);
+}
+
 static csfle_status build(csfle__alicloud *a, work *w, csfle__kms_call *call, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
@@ -268,10 +278,10 @@ static csfle__next ali_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
     }
   }
   CSFLE__BEGIN(w);
-  if (use_cached(a, w, call->now_ms, RENEW_MS, err) != CSFLE_OK) return CSFLE__FAIL;
 login:
+  CSFLE__KMS_SESSION(w, kms, call, next, use_cached(a, w, call->now_ms, RENEW_MS, err), err);
   if (!w->cached) {
-    CSFLE__AWAIT(w, next, csfle__alicloud_login_step(a, &w->login, call, err));
+    if (next == CSFLE__DONE) CSFLE__AWAIT(w, next, csfle__alicloud_login_step(a, &w->login, call, err));
     if (next == CSFLE__DONE) {
       if (keep(a, w, err) != CSFLE_OK) return CSFLE__FAIL;
     } else {
@@ -279,6 +289,7 @@ login:
       csfle__ok(err);
     }
     csfle__alicloud_login_free(&w->login);
+    csfle__kms_logged_in(call);
   }
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -290,7 +301,8 @@ again:
   }
   words = csfle__http_vendor(&call->io.reply);
   if (!w->renewed && w->cached && strncmp(words.code, "InvalidSecurityToken", 20) == 0) {
-    w->renewed = true, w->cached = false;
+    w->renewed = true;
+    drop(a, w);
     goto login;
   }
   if (csfle__http_again(call, &w->tries, csfle__alicloud_transient(&call->io.reply, &words))) {

@@ -205,6 +205,16 @@ static csfle_status keep(csfle__aws *a, work *w, csfle_error *err)
   return rc == CSFLE_OK ? csfle__aws_session_copy(&w->session, &w->login.got, err) : rc;
 }
 
+/* The session that was refused, unless another call has fetched one already */
+static void drop(csfle__aws *a, const work *w)
+{
+  pthread_mutex_lock(&a->lock);
+  if (csfle__secret_equal(csfle__secret_view(&a->session.id), csfle__secret_view(&w->session.id)) &&
+      csfle__secret_equal(csfle__secret_view(&a->session.key), csfle__secret_view(&w->session.key)))
+    csfle__aws_session_wipe(&a->session);
+  pthread_mutex_unlock(&a->lock);
+}
+
 static csfle_status build(csfle__aws *a, work *w, csfle__kms_call *call, csfle_error *err)
 {
   csfle__request *r = &call->io.request;
@@ -261,10 +271,10 @@ static csfle__next aws_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
     }
   }
   CSFLE__BEGIN(w);
-  if (use_cached(a, w, csfle__aws_now(a, call), RENEW_MS, err) != CSFLE_OK) return CSFLE__FAIL;
 login:
+  CSFLE__KMS_SESSION(w, kms, call, next, use_cached(a, w, csfle__aws_now(a, call), RENEW_MS, err), err);
   if (!w->cached) {
-    CSFLE__AWAIT(w, next, csfle__aws_login_step(a, &w->login, call, err));
+    if (next == CSFLE__DONE) CSFLE__AWAIT(w, next, csfle__aws_login_step(a, &w->login, call, err));
     if (next == CSFLE__DONE) {
       if (keep(a, w, err) != CSFLE_OK) return CSFLE__FAIL;
     } else {
@@ -273,6 +283,7 @@ login:
       csfle__ok(err);
     }
     csfle__aws_login_free(&w->login);
+    csfle__kms_logged_in(call);
   }
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
@@ -285,7 +296,8 @@ again:
   words = csfle__http_vendor(&call->io.reply);
   if (csfle__aws_skewed(a, call, &words, &w->skew_tried)) goto again;
   if (!w->renewed && w->cached && one_of(words.code, unknown)) { /* expired, or replaced in the file they came from */
-    w->renewed = true, w->cached = false;
+    w->renewed = true;
+    drop(a, w);
     goto login;
   }
   if (csfle__http_again(call, &w->tries, csfle__aws_transient(&call->io.reply, &words))) {

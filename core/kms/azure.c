@@ -312,6 +312,7 @@ static csfle__next azure_step(csfle__kms *kms, csfle__kms_call *call, csfle_erro
   csfle__io        *io = &call->io;
   csfle__http_about about = { "azure-kms", csfle__str(a->key_id), w && !w->version.len ? "get key" : call->unwrap ? "decrypt" : "encrypt" };
   csfle__http_about login_about = { "azure-kms", csfle__str(a->key_id), "token" };
+  csfle__next       next;
   csfle__http_words words;
   csfle_status      rc;
 
@@ -330,7 +331,8 @@ static csfle__next azure_step(csfle__kms *kms, csfle__kms_call *call, csfle_erro
   pthread_mutex_unlock(&a->session.lock);
   if (rc != CSFLE_OK) return CSFLE__FAIL;
 login:
-  if (csfle__bearer_get(&a->session, call->now_ms, MARGIN_MS, &w->token, &w->cached, err) != CSFLE_OK) return CSFLE__FAIL;
+  CSFLE__KMS_SESSION(w, kms, call, next, csfle__bearer_get(&a->session, call->now_ms, MARGIN_MS, &w->token, &w->cached, err), err);
+  if (next == CSFLE__FAIL) return CSFLE__FAIL;
   if (!w->cached) {
     for (w->i = w->asked ? SETTINGS : 0; w->i < SETTINGS; w->i++) {
       bool own = a->props[TENANT].len && a->props[CLIENT].len && a->props[SECRET].len;
@@ -371,6 +373,7 @@ login:
       goto login_again;
     }
     if (csfle__bearer_take_oauth(&a->session, call, &login_about, &w->token, err) != CSFLE_OK) return CSFLE__FAIL;
+    csfle__kms_logged_in(call);
   }
   w->tries = 0;
 again:

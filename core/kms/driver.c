@@ -34,10 +34,11 @@ csfle_status csfle__kms_open_any(csfle__kms **out, const csfle__plugins *plugins
     return csfle__fail(err, CSFLE_E_CONFIG, "no KMS driver supports: %.*s://%.*s", CSFLE__FMT(type), CSFLE__FMT(key_id));
   csfle_status rc = csfle__keys_check(props, type, key_id, err);
   if (rc != CSFLE_OK) return rc;
-  if (plugin) return csfle__plugin_open(out, plugin, props, key_id, err);
-  rc = d->open(out, props, key_id, err);
-  if (rc == CSFLE_OK) (*out)->driver = d;
-  return rc;
+  rc = plugin ? csfle__plugin_open(out, plugin, props, key_id, err) : d->open(out, props, key_id, err);
+  if (rc != CSFLE_OK) return rc;
+  if (d) (*out)->driver = d;
+  pthread_mutex_init(&(*out)->lock, NULL);
+  return CSFLE_OK;
 }
 
 csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes key_id, const csfle__kms_props *props, csfle_error *err)
@@ -47,7 +48,9 @@ csfle_status csfle__kms_open(csfle__kms **out, csfle__bytes type, csfle__bytes k
 
 void csfle__kms_close(csfle__kms *k)
 {
-  if (k) k->driver->close(k);
+  if (!k) return;
+  pthread_mutex_destroy(&k->lock);
+  k->driver->close(k);
 }
 
 void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in)
@@ -58,8 +61,48 @@ void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in)
   csfle__io_init(&c->io);
 }
 
+/* ---- turns */
+
+#define LOOK_MS 20
+
+csfle__next csfle__kms_login_turn(csfle__kms *k, csfle__kms_call *call, csfle_error *err)
+{
+  csfle__next next = CSFLE__WAIT;
+  pthread_mutex_lock(&k->lock);
+  if (call->waited && k->failed_turn == call->waited) {
+    if (err) *err = k->failed;
+    next = CSFLE__FAIL;
+  } else if (!k->busy) {
+    k->busy = true;
+    k->turn++;
+    call->login_of = k;
+    next = CSFLE__DONE;
+  } else {
+    call->waited = k->turn;
+    csfle__io_reset(&call->io);
+    call->io.wait_until_ms = call->mono_ms + LOOK_MS;
+  }
+  pthread_mutex_unlock(&k->lock);
+  return next;
+}
+
+/* @p failed NULL: not, or in a way that is this call's own affair */
+static void end_turn(csfle__kms_call *call, const csfle_error *failed)
+{
+  csfle__kms *k = call->login_of;
+  if (!k) return;
+  pthread_mutex_lock(&k->lock);
+  k->busy = false;
+  if (failed) k->failed_turn = k->turn, k->failed = *failed;
+  pthread_mutex_unlock(&k->lock);
+  call->login_of = NULL;
+}
+
+void csfle__kms_logged_in(csfle__kms_call *call) { end_turn(call, NULL); }
+
 void csfle__kms_call_free(csfle__kms_call *c)
 {
+  end_turn(c, NULL);
   if (c->work) c->free_work(c->work);
   c->work = NULL;
   csfle__secret_wipe(&c->out);
@@ -71,6 +114,7 @@ csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *e
   csfle__next     next = k->driver->step(k, call, err);
   csfle__request *r = &call->io.request;
   if (next == CSFLE__SEND && call->timeout_ms && (!r->timeout_ms || r->timeout_ms > call->timeout_ms)) r->timeout_ms = call->timeout_ms;
+  if (next == CSFLE__FAIL) end_turn(call, err && CSFLE_CLASS(err->code) != CSFLE_CLASS_LIMIT ? err : NULL);
   return next;
 }
 

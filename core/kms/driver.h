@@ -7,6 +7,8 @@
 
 #include "core/fetch/fetch.h"
 
+#include <pthread.h>
+
 /** Driver properties: name to value, NULL when unset ("secret"). The value is borrowed for the call. */
 typedef struct csfle__kms_props {
   const char *(*get)(void *opaque, const char *name); /**< whoever set it: the operator, or as far as allowed the registry */
@@ -35,6 +37,8 @@ typedef struct csfle__kms_call {
   int64_t       now_ms; /**< wall clock, set by the caller before each step */
   int64_t       mono_ms; /**< monotonic clock, likewise: what io.wait_until_ms counts from */
   uint32_t      timeout_ms; /**< longest time for one request, or for an answer of a plug-in; 0: what the driver takes */
+  csfle__kms   *login_of; /**< whose turn to log in this call has; NULL: none */
+  uint64_t      waited;   /**< for which turn it has waited; 0: for none */
   void         *work;    /**< the driver's own, freed by free_work in csfle__kms_call_free */
   void        (*free_work)(void *work);
 } csfle__kms_call;
@@ -52,7 +56,19 @@ typedef struct csfle__kms_driver {
 
 struct csfle__kms {
   const csfle__kms_driver *driver;
+  pthread_mutex_t          lock; /**< of what follows; never held over a step */
+  bool                     busy; /**< a call is logging in */
+  uint64_t                 turn, failed_turn;
+  csfle_error              failed; /**< how failed_turn ended */
 };
+
+/**
+ * Of calls that need a session at once one fetches it. DONE: @p call is the one (until csfle__kms_logged_in, its failure, or its
+ * end). WAIT: another is at it; look for its session, then ask again. FAIL: the one that was waited for has failed, in the same way.
+ */
+csfle__next csfle__kms_login_turn(csfle__kms *k, csfle__kms_call *call, csfle_error *err);
+/** The session is there for all. */
+void csfle__kms_logged_in(csfle__kms_call *call);
 
 /** Driver of a type; NULL when this build has none. */
 const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type);

@@ -350,6 +350,7 @@ static csfle__next gcp_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
   csfle__io        *io = &call->io;
   csfle__http_about about = { "gcp-kms", csfle__str(g->key_id), call->unwrap ? "decrypt" : "encrypt" };
   csfle__http_about login_about = { "gcp-kms", csfle__str(g->key_id), "token" };
+  csfle__next       next;
   csfle__http_words words;
   csfle_status      rc;
 
@@ -371,7 +372,8 @@ static csfle__next gcp_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
     return CSFLE__FAIL;
   }
 login:
-  if (csfle__bearer_get(&g->session, call->now_ms, MARGIN_MS, &w->token, &w->cached, err) != CSFLE_OK) return CSFLE__FAIL;
+  CSFLE__KMS_SESSION(w, kms, call, next, csfle__bearer_get(&g->session, call->now_ms, MARGIN_MS, &w->token, &w->cached, err), err);
+  if (next == CSFLE__FAIL) return CSFLE__FAIL;
   if (!w->cached) {
     if (own_account(g)) {
       w->email = prop(g, EMAIL), w->key_id = prop(g, KEY_ID), w->key = prop(g, KEY), w->token_url = prop(g, TOKEN_URI);
@@ -409,6 +411,7 @@ login:
     if (csfle__bearer_take_oauth(&g->session, call, &login_about, &w->token, err) != CSFLE_OK) return CSFLE__FAIL;
   }
 signed_in:
+  csfle__kms_logged_in(call);
   w->tries = 0;
 again:
   if (build(g, w, call, err) != CSFLE_OK) return CSFLE__FAIL;

@@ -269,6 +269,7 @@ static csfle__next hcvault_step(csfle__kms *kms, csfle__kms_call *call, csfle_er
   csfle__io        *io = &call->io;
   csfle__http_about about = { "hcvault", csfle__str(h->key_id), call->unwrap ? "decrypt" : "encrypt" };
   csfle__http_about login_about = { "hcvault", csfle__str(h->key_id), "AppRole login" };
+  csfle__next       next;
   csfle__http_words words;
 
   if (!w) {
@@ -310,7 +311,8 @@ static csfle__next hcvault_step(csfle__kms *kms, csfle__kms_call *call, csfle_er
   }
 login:
   if (approle(w)) {
-    if (csfle__bearer_get(&h->session, call->now_ms, 0, &w->token, &w->cached, err) != CSFLE_OK) return CSFLE__FAIL;
+    CSFLE__KMS_SESSION(w, kms, call, next, csfle__bearer_get(&h->session, call->now_ms, 0, &w->token, &w->cached, err), err);
+    if (next == CSFLE__FAIL) return CSFLE__FAIL;
     w->tries = 0;
   login_again:
     if (!w->cached) {
@@ -323,6 +325,7 @@ login:
         goto login_again;
       }
       if (take_login(h, w, call, &login_about, err) != CSFLE_OK) return CSFLE__FAIL;
+      csfle__kms_logged_in(call);
     }
   } else if (!w->set[TOKEN].len) {
     csfle__fail(err, CSFLE_E_CONFIG, "hcvault key '%.120s': no credentials: set token.id, or approle.role.id and approle.secret.id, or VAULT_TOKEN", h->key_id);

@@ -34,6 +34,20 @@
     CSFLE__STOP(m, CSFLE__NEED);           \
   } while (0)
 
+/**
+ * Looks for a session of the open key with @p look, which sets m->cached; if there is none waits for this call's turn to log in.
+ * Afterwards: m->cached; or @p next is DONE, log in and call csfle__kms_logged_in; or FAIL, another's login has failed.
+ */
+#define CSFLE__KMS_SESSION(m, kms, call, next, look, err)                             \
+  do {                                                                                 \
+    (m)->line = __LINE__;                                                              \
+    __attribute__((fallthrough));                                                      \
+  case __LINE__:                                                                       \
+    if ((look) != CSFLE_OK) return CSFLE__FAIL;                                        \
+    (next) = (m)->cached ? CSFLE__DONE : csfle__kms_login_turn(kms, call, err);        \
+    if ((next) == CSFLE__WAIT) return (next);                                          \
+  } while (0)
+
 /* ---- requests */
 
 /** Empties io and begins a request. @p method static. */

@@ -3,6 +3,8 @@
 
 #include "core/kms/pool.h"
 
+#include <time.h>
+
 #define KEY   "https://vault.bank:8200/transit/keys/cards"
 #define LOGIN { "POST", "https://vault.bank:8200/v1/auth/approle/login", NULL, "{\"role_id\":\"r0le\",\"secret_id\":\"s3cret\"}", 200, NULL, \
                 "{\"auth\":{\"client_token\":\"t0ken\",\"lease_duration\":3600}}" }
@@ -234,3 +236,139 @@ static csfle_status plugged(void)
   return rc;
 }
 TEST(a_plug_in_survives_every_failed_allocation) { TORTURE(plugged()); }
+
+/* ---- one login for all that need one at once */
+
+/* Steps @p c once, answering variables; SEND and WAIT come back. */
+static csfle__next step_on(csfle__kms *k, csfle__kms_call *c, csfle_error *err)
+{
+  for (;;) {
+    c->now_ms = c->mono_ms = 1000;
+    csfle__next next = csfle__kms_step(k, c, err);
+    if (next != CSFLE__NEED) return next;
+    c->io.need_found = false;
+  }
+}
+static void reply(csfle__kms_call *c, int status, const char *body)
+{
+  csfle__buf_clear(&c->io.reply.headers), csfle__buf_clear(&c->io.reply.body);
+  c->io.reply.status = status;
+  assert_ok(csfle__buf_puts(&c->io.reply.body, body, err));
+}
+
+TEST(calls_at_once_log_in_once_and_fail_together)
+{
+  world       w = { .props = approle, .own = own };
+  csfle_error e = CSFLE_ERROR_INIT, other = CSFLE_ERROR_INIT;
+  csfle__kms *k;
+  for (int good = 0; good < 2; good++) {
+    csfle__kms_call a, b, late;
+    assert_int_equal(world_open(&w, &k, "hcvault", KEY), CSFLE_OK);
+    csfle__kms_call_init(&a, false, BYTES("key")), csfle__kms_call_init(&b, false, BYTES("key")), csfle__kms_call_init(&late, false, BYTES("key"));
+    assert_int_equal(step_on(k, &a, &e), CSFLE__SEND); /* the login */
+    assert_int_equal(step_on(k, &b, &other), CSFLE__WAIT);
+    assert_true(b.io.wait_until_ms > b.mono_ms);
+    assert_int_equal(step_on(k, &b, &other), CSFLE__WAIT);
+    if (good) {
+      reply(&a, 200, "{\"auth\":{\"client_token\":\"t0ken\",\"lease_duration\":3600}}");
+      assert_int_equal(step_on(k, &a, &e), CSFLE__SEND); /* the wrap */
+      assert_int_equal(step_on(k, &b, &other), CSFLE__SEND);
+      assert_true(csfle__starts(csfle__buf_view(&b.io.request.url), BYTES("https://vault.bank:8200/v1/transit/encrypt/")));
+    } else {
+      reply(&a, 400, "{\"errors\":[\"invalid role or secret ID\"]}");
+      assert_int_equal(step_on(k, &a, &e), CSFLE__FAIL);
+      assert_int_equal(step_on(k, &b, &other), CSFLE__FAIL); /* nothing sent */
+      assert_int_equal(other.code, CSFLE_E_UNAUTHENTICATED);
+      assert_string_equal(other.msg, e.msg);
+      assert_int_equal(step_on(k, &late, &other), CSFLE__SEND); /* who comes later tries for himself */
+    }
+    csfle__kms_call_free(&a), csfle__kms_call_free(&b), csfle__kms_call_free(&late);
+    csfle__kms_close(k);
+  }
+}
+
+TEST(a_login_that_is_given_up_gives_its_turn_away)
+{
+  world           w = { .props = approle, .own = own };
+  csfle_error     e = CSFLE_ERROR_INIT;
+  csfle__kms     *k;
+  csfle__kms_call a, b;
+  assert_int_equal(world_open(&w, &k, "hcvault", KEY), CSFLE_OK);
+  csfle__kms_call_init(&a, false, BYTES("key")), csfle__kms_call_init(&b, false, BYTES("key"));
+  assert_int_equal(step_on(k, &a, &e), CSFLE__SEND);
+  assert_int_equal(step_on(k, &b, &e), CSFLE__WAIT);
+  csfle__kms_call_free(&a);
+  assert_int_equal(step_on(k, &b, &e), CSFLE__SEND);
+  csfle__kms_call_free(&b);
+  csfle__kms_close(k);
+}
+
+static _Atomic(int) logins, wraps;
+static void slow_vault(void *opaque, csfle_exchange *x)
+{
+  const char *url = csfle_exchange_part(x, CSFLE_X_URL, NULL);
+  bool        login = strstr(url, "/auth/approle/login") != NULL;
+  (void)opaque;
+  csfle_exchange_address(x, "\xc0\0\2\1", 4);
+  nanosleep(&(struct timespec){ 0, 30 * 1000000 }, NULL);
+  if (login) logins++;
+  else wraps++;
+  const char *body = login ? "{\"auth\":{\"client_token\":\"t0ken\",\"lease_duration\":3600}}" : "{\"data\":{\"ciphertext\":\"vault:v1:AAAA\"}}";
+  csfle_exchange_done(x, 200, "", body, strlen(body), NULL);
+}
+static void cancel(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; }
+
+static void *first_call(void *unused)
+{
+  static const csfle_transport t = { sizeof t, NULL, slow_vault, cancel, CSFLE_TRANSPORT_ASKS_ADDRESSES };
+  world                        w = { .props = approle, .own = own };
+  csfle__kms_props             props = world_props(&w);
+  csfle__kms                  *k;
+  csfle__kms_call              c;
+  (void)unused;
+  pthread_barrier_wait(&start);
+  assert_int_equal(csfle__kms_take(&busy, &k, BYTES("hcvault"), BYTES(KEY), &props, &w.err), CSFLE_OK);
+  csfle__kms_call_init(&c, false, BYTES("key"));
+  if (csfle__kms_run(k, &c, &t, NULL, &w.err) != CSFLE_OK) fail_msg("%s", w.err.msg);
+  csfle__kms_call_free(&c);
+  csfle__kms_give(&busy, k, CSFLE_OK);
+  return NULL;
+}
+TEST(threads_that_start_together_log_in_once)
+{
+  pthread_t t[THREADS];
+  csfle__kms_pool_init(&busy, NULL);
+  pthread_barrier_init(&start, NULL, THREADS);
+  for (size_t i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&t[i], NULL, first_call, NULL), 0);
+  for (size_t i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
+  pthread_barrier_destroy(&start);
+  assert_int_equal(logins, 1);
+  assert_int_equal(wraps, THREADS);
+  csfle__kms_pool_free(&busy);
+}
+
+TEST(an_assumed_role_lasts_over_calls_and_is_assumed_again_when_it_ends_or_is_refused)
+{
+#define ROLE { "POST", "https://sts.eu-central-1.amazonaws.com/", NULL, NULL, 200, NULL, \
+               "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>" \
+               "<Expiration>2026-11-22T01:55:12Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>" }
+#define AWS(status, body) { "POST", "https://kms.eu-central-1.amazonaws.com/", NULL, NULL, status, NULL, body }
+  static const pair props[] = { { "access.key.id", "AKID" }, { "secret.access.key", "x" }, { "role.arn", "arn:aws:iam::111122223333:role/r" }, { NULL, NULL } };
+  static const line script[] = { ROLE, AWS(200, "{\"CiphertextBlob\":\"QUJD\"}"), AWS(200, "{\"CiphertextBlob\":\"QUJD\"}"), /* one AssumeRole for both */
+                                 AWS(400, "{\"__type\":\"ExpiredTokenException\"}"), ROLE, AWS(200, "{\"CiphertextBlob\":\"QUJD\"}"),
+                                 ROLE, AWS(200, "{\"CiphertextBlob\":\"QUJD\"}"), { 0 } };
+  world            w = { .script = script, .props = props, .now_ms = 1795308912000 }; /* 00:55:12 */
+  csfle__kms_props p = world_props(&w);
+  csfle__kms_pool  pool;
+  csfle__kms_pool_init(&pool, NULL);
+  for (int i = 0; i < 4; i++) {
+    csfle__kms *k;
+    if (i == 3) w.now_ms += 3600 * 1000; /* past its end */
+    assert_ok(csfle__kms_take(&pool, &k, BYTES("aws-kms"), BYTES("arn:aws:kms:eu-central-1:111122223333:key/x"), &p, err));
+    csfle_status rc = world_call(&w, k, false, BYTES("key"), NULL);
+    if (rc != CSFLE_OK) fail_msg("%d: %s", i, w.err.msg);
+    csfle__kms_give(&pool, k, rc);
+  }
+  world_done(&w);
+  csfle__kms_pool_free(&pool);
+}
