@@ -816,6 +816,34 @@ def _():
     need(not leaks(server.text()), "a secret in the registry's log")
 
 
+@tap.case("the properties of docs/usage/kms.md: keys from a file and the environment, a role, one session for a run")
+def _():
+    fresh()
+    server = registry()
+    contract(server, "by-property", "mine")
+    param = "rule.executors._default_.param."
+    argv = ["-X", param + "access.key.id=" + climber["AccessKeyId"], "-X", param + "secret.access.key=@env:MY_SECRET", "-X", param + "role.arn=" + ROLE,
+            "-X", param + "role.session.name=orders-writer"]
+    env = {"MY_SECRET": climber["SecretAccessKey"]}
+    tool(server, "produce", "-b", BROKERS, "-t", "by-property", "-q", *argv, env=env, stdin="".join(json.dumps(r) + "\n" for r in ORDERS))
+    need([(action(r), form(r)["RoleSessionName"]) for r in to_sts.seen] == [("AssumeRole", "orders-writer")], [form(r) for r in to_sts.seen])
+    need(by_id(consume(server, "by-property", both)) == ORDERS, "read something else")
+    server.stop()
+
+
+for where, shared in (("client", False), ("server", True)):
+    @tap.case(f"kmsProps of a KEK choose neither role nor profile, {where}")  # ENC-80, AB-8
+    def _(where=where, shared=shared):
+        fresh()
+        server = registry({**ENV, **variables(both)} if shared else None)
+        topic, identity = f"steered-{where}", None if shared else both
+        contract(server, topic, "steered", shared=shared, more={"role.arn": GUARDED, "role.external.id": "tenant-7", "profile": "admin"})
+        produce(server, topic, ORDERS, identity)
+        need(by_id(consume(server, topic, identity)) == ORDERS and not to_sts.seen, "the KEK's role was assumed")
+        need({re.search(r"Credential=(\w+)", r.headers["Authorization"]).group(1) for r in to_kms.seen} == {both["AccessKeyId"]}, "another identity")
+        server.stop()
+
+
 @tap.case("shared KEK: a server that is denied says so, with KMS, key, operation and the vendor's words")
 def _():
     fresh()
@@ -845,4 +873,4 @@ for where, shared in (("client", False), ("server", True)):
 
 
 broker.stop()
-tap.done(37)
+tap.done(40)
