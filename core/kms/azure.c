@@ -180,15 +180,6 @@ static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, 
   return env ? csfle__http_header(&call->io, "X-IDENTITY-HEADER", set(w, ENDPOINT_HEADER), err) : csfle__http_header(&call->io, "Metadata", CSFLE__LIT("true"), err);
 }
 
-static csfle_status put_base64url(csfle_buf *b, csfle__bytes in, csfle_error *err)
-{
-  size_t       from = b->len;
-  csfle_status rc = csfle__http_base64(b, in, err);
-  while (b->len > from && b->ptr[b->len - 1] == '=') b->len--;
-  for (size_t i = from; i < b->len; i++) b->ptr[i] = b->ptr[i] == '+' ? '-' : b->ptr[i] == '/' ? '_' : b->ptr[i];
-  return rc;
-}
-
 /* Asks for the key as long as its version is not known, else encrypts or decrypts */
 static csfle_status build(const azure *a, const work *w, csfle__kms_call *call, csfle_error *err)
 {
@@ -208,7 +199,7 @@ static csfle_status build(const azure *a, const work *w, csfle__kms_call *call, 
   if (rc != CSFLE_OK || get) return rc;
   rc = csfle__http_header(&call->io, "Content-Type", CSFLE__LIT("application/json"), err);
   if (rc == CSFLE_OK) rc = csfle__buf_puts(&r->body, "{\"alg\":\"RSA-OAEP-256\",\"value\":\"", err);
-  if (rc == CSFLE_OK) rc = put_base64url(&r->body, w->payload, err);
+  if (rc == CSFLE_OK) rc = csfle__http_base64url(&r->body, w->payload, err);
   return rc == CSFLE_OK ? csfle__buf_puts(&r->body, "\"}", err) : rc;
 }
 

@@ -182,15 +182,6 @@ static csfle_status use_file(work *w, csfle_error *err)
   return csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' lacks members of the type '%.*s'", w->path, CSFLE__FMT(w->type));
 }
 
-static csfle_status put_base64url(csfle_buf *b, csfle__bytes in, csfle_error *err)
-{
-  size_t       from = b->len;
-  csfle_status rc = csfle__http_base64(b, in, err);
-  while (b->len > from && b->ptr[b->len - 1] == '=') b->len--;
-  for (size_t i = from; i < b->len; i++) b->ptr[i] = b->ptr[i] == '+' ? '-' : b->ptr[i] == '/' ? '_' : b->ptr[i];
-  return rc;
-}
-
 /* a key that was pasted into a property may have backslash-n for its line breaks [ENC-94] */
 static csfle_status line_breaks(csfle__bytes key, csfle__secret *out, csfle_error *err)
 {
@@ -213,7 +204,7 @@ static csfle_status put_jwt(csfle_buf *b, const work *w, int64_t now_s, csfle_er
   csfle_status rc = csfle__buf_puts(&t, "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"kid\":", err);
   if (rc == CSFLE_OK) rc = csfle__json_put_string(&t, w->key_id, false, err);
   if (rc == CSFLE_OK) rc = csfle__buf_putc(&t, '}', err);
-  if (rc == CSFLE_OK) rc = put_base64url(b, csfle__buf_view(&t), err);
+  if (rc == CSFLE_OK) rc = csfle__http_base64url(b, csfle__buf_view(&t), err);
   if (rc == CSFLE_OK) rc = csfle__buf_putc(b, '.', err);
   csfle__buf_clear(&t);
   if (rc == CSFLE_OK) rc = csfle__buf_puts(&t, "{\"iss\":", err);
@@ -228,12 +219,12 @@ static csfle_status put_jwt(csfle_buf *b, const work *w, int64_t now_s, csfle_er
     if (rc == CSFLE_OK) rc = csfle__buf_puts(&t, "/\"", err);
   }
   if (rc == CSFLE_OK) rc = csfle__buf_printf(&t, err, ",\"iat\":%lld,\"exp\":%lld}", (long long)now_s, (long long)now_s + LIFE_S);
-  if (rc == CSFLE_OK) rc = put_base64url(b, csfle__buf_view(&t), err);
+  if (rc == CSFLE_OK) rc = csfle__http_base64url(b, csfle__buf_view(&t), err);
   csfle_buf_free(&t);
   if (rc == CSFLE_OK) rc = line_breaks(w->key, &pem, err);
   if (rc == CSFLE_OK) rc = csfle__sign_rs256(csfle__secret_view(&pem), csfle__from(csfle__buf_view(b), from), &sig, err);
   if (rc == CSFLE_OK) rc = csfle__buf_putc(b, '.', err);
-  if (rc == CSFLE_OK) rc = put_base64url(b, csfle__secret_view(&sig), err);
+  if (rc == CSFLE_OK) rc = csfle__http_base64url(b, csfle__secret_view(&sig), err);
   csfle__secret_wipe(&pem), csfle__secret_wipe(&sig);
   return rc;
 }

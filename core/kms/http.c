@@ -70,6 +70,15 @@ csfle_status csfle__http_base64(csfle_buf *b, csfle__bytes in, csfle_error *err)
   return CSFLE_OK;
 }
 
+csfle_status csfle__http_base64url(csfle_buf *b, csfle__bytes in, csfle_error *err)
+{
+  size_t       from = b->len;
+  csfle_status rc = csfle__http_base64(b, in, err);
+  while (b->len > from && b->ptr[b->len - 1] == '=') b->len--;
+  for (size_t i = from; i < b->len; i++) b->ptr[i] = b->ptr[i] == '+' ? '-' : b->ptr[i] == '/' ? '_' : b->ptr[i];
+  return rc;
+}
+
 bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *rc)
 {
   csfle__secret room = CSFLE__SECRET_INIT;

@@ -62,6 +62,8 @@ csfle_status csfle__http_encode(csfle_buf *b, csfle__bytes text, csfle_error *er
 csfle_status csfle__http_form(csfle_buf *b, const char *name, csfle__bytes value, csfle_error *err);
 /** Appends base64 of @p in. */
 csfle_status csfle__http_base64(csfle_buf *b, csfle__bytes in, csfle_error *err);
+/** Appends base64url of @p in, without padding. */
+csfle_status csfle__http_base64url(csfle_buf *b, csfle__bytes in, csfle_error *err);
 /** base64 with or without padding into *out. False, *out empty: it is empty or not base64. rc is NOMEM in *rc. */
 bool csfle__http_unbase64(csfle__bytes text, csfle__secret *out, csfle_status *rc);
 

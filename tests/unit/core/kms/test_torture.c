@@ -25,6 +25,7 @@ static csfle_status request(void)
   if (rc == CSFLE_OK) rc = csfle__http_header(&io, "X-Name", BYTES("value"), NULL);
   if (rc == CSFLE_OK) rc = csfle__http_encode(&io.request.body, BYTES("a+b"), NULL);
   if (rc == CSFLE_OK) rc = csfle__http_base64(&io.request.body, BYTES("some bytes"), NULL);
+  if (rc == CSFLE_OK) rc = csfle__http_base64url(&io.request.body, BYTES("some bytes"), NULL);
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&h, CSFLE__HOST_KMS, &io.request, NULL);
   if (rc == CSFLE_OK && !csfle__http_unbase64(BYTES("c29tZSBieXRlcw=="), &raw, &memory)) rc = memory;
   csfle__secret_wipe(&raw);
