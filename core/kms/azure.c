@@ -1,9 +1,10 @@
 /*
  * azure-kms [ENC 4.4]: encrypt and decrypt of Azure Key Vault with RSA-OAEP-256. Tokens come from a client secret, a
- * federated token or a managed identity and are kept until five minutes before they end. Key ids without a version are
+ * certificate, a federated token or a managed identity and are kept until five minutes before they end. Key ids without a version are
  * resolved first [ENC-91]; with encrypt.azure.key.version.save the version goes in front of what is stored.
  */
 #include "core/base/alloc.h"
+#include "core/kms/azure.h"
 #include "core/kms/bearer.h"
 
 #include <stdio.h>
@@ -16,10 +17,11 @@
 #define VERSION_LEN  32
 #define HEADER_LEN   (sizeof HEADER - 1 + VERSION_LEN + 1)
 
-enum { TENANT, CLIENT, SECRET, CERTIFICATE, FEDERATED, AUTHORITY, ENDPOINT, ENDPOINT_HEADER, METADATA, SETTINGS };
+enum { TENANT, CLIENT, SECRET, CERTIFICATE, PASSWORD, FEDERATED, AUTHORITY, ENDPOINT, ENDPOINT_HEADER, METADATA, SETTINGS };
 enum { PROPS = 3 }; /* the first three are properties too */
 static const char *const properties[PROPS] = { "tenant.id", "client.id", "client.secret" };
 static const char *const variables[SETTINGS] = { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
+                                                 "AZURE_CLIENT_CERTIFICATE_PASSWORD",
                                                  "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_POD_IDENTITY_AUTHORITY_HOST" };
 static const char *const own_hosts[] = { "*.vault.azure.net", "*.vault.azure.cn", "*.vault.usgovcloudapi.net", "*.managedhsm.azure.net", "*.managedhsm.azure.cn",
                                          "*.managedhsm.usgovcloudapi.net", "login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn",
@@ -133,8 +135,30 @@ static void free_work(void *p)
 }
 
 static csfle__bytes set(const work *w, int i) { return csfle__secret_view(&w->set[i]); }
-static bool         by_secret(const work *w) { return set(w, TENANT).len && set(w, CLIENT).len && set(w, SECRET).len; }
-static bool         by_file(const work *w) { return !by_secret(w) && set(w, TENANT).len && set(w, CLIENT).len && set(w, FEDERATED).len; }
+/* Which of them an application has, in the order in which they count: its secret, certificate or federated token; SETTINGS: none */
+static int proof(const work *w)
+{
+  static const int order[] = { SECRET, CERTIFICATE, FEDERATED };
+  for (size_t i = 0; i < 3 && set(w, TENANT).len && set(w, CLIENT).len; i++)
+    if (set(w, order[i]).len) return order[i];
+  return SETTINGS;
+}
+
+/* What is in w->assertion is the token itself, or certificate and key to make one with */
+static csfle_status put_assertion(const work *w, csfle__kms_call *call, csfle_error *err)
+{
+  csfle__request *r = &call->io.request;
+  csfle_buf       made;
+  csfle_status    rc = csfle__http_form(&r->body, "client_assertion_type", CSFLE__LIT("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), err);
+  if (rc != CSFLE_OK) return rc;
+  if (proof(w) == FEDERATED) return csfle__http_form(&r->body, "client_assertion", csfle__trim(csfle__secret_view(&w->assertion)), err);
+  csfle_buf_init(&made, 0, CSFLE_BUF_WIPE);
+  rc = csfle__azure_assertion(&made, csfle__secret_view(&w->assertion), set(w, PASSWORD), set(w, CLIENT), csfle__buf_view(&r->url), call->now_ms / 1000, err);
+  if (rc == CSFLE_OK) rc = csfle__http_form(&r->body, "client_assertion", csfle__buf_view(&made), err);
+  else if (rc == CSFLE_E_CONFIG) csfle__where(err, "azure-kms: %s", w->path);
+  csfle_buf_free(&made);
+  return rc;
+}
 
 static csfle_status put_resource(csfle_buf *b, const char *name, const work *w, const char *more, csfle_error *err)
 {
@@ -150,7 +174,7 @@ static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, 
   csfle_status    rc;
   bool            env = set(w, ENDPOINT).len && set(w, ENDPOINT_HEADER).len;
   csfle__bytes    base = set(w, METADATA).len ? set(w, METADATA) : CSFLE__LIT("http://169.254.169.254");
-  if (by_secret(w) || by_file(w)) {
+  if (proof(w) != SETTINGS) {
     csfle__bytes host = set(w, AUTHORITY);
     bool         scheme = csfle__starts(host, CSFLE__LIT("https://")) || csfle__starts(host, CSFLE__LIT("http://"));
     while (host.len && host.ptr[host.len - 1] == '/') host.len--;
@@ -162,9 +186,7 @@ static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, 
     if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, host.len ? CSFLE__HOST_OWN : CSFLE__HOST_LOGIN, r, err);
     if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "Content-Type", CSFLE__LIT("application/x-www-form-urlencoded"), err);
     if (rc == CSFLE_OK) rc = csfle__http_form(b, "client_id", set(w, CLIENT), err);
-    if (rc == CSFLE_OK && by_secret(w)) rc = csfle__http_form(b, "client_secret", set(w, SECRET), err);
-    if (rc == CSFLE_OK && by_file(w)) rc = csfle__http_form(b, "client_assertion_type", CSFLE__LIT("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), err);
-    if (rc == CSFLE_OK && by_file(w)) rc = csfle__http_form(b, "client_assertion", csfle__trim(csfle__secret_view(&w->assertion)), err);
+    if (rc == CSFLE_OK) rc = proof(w) == SECRET ? csfle__http_form(b, "client_secret", set(w, SECRET), err) : put_assertion(w, call, err);
     if (rc == CSFLE_OK) rc = put_resource(b, "scope", w, "/.default", err);
     return rc == CSFLE_OK ? csfle__http_form(b, "grant_type", CSFLE__LIT("client_credentials"), err) : rc;
   }
@@ -335,15 +357,11 @@ login:
       csfle__secret_move(&w->set[w->i], &io->need_value);
     }
     w->asked = true;
-    if (!by_secret(w) && set(w, TENANT).len && set(w, CLIENT).len && set(w, CERTIFICATE).len) {
-      csfle__fail(err, CSFLE_E_CONFIG, "azure-kms: AZURE_CLIENT_CERTIFICATE_PATH is set, which is not supported: use a client secret, workload identity or managed identity");
-      return CSFLE__FAIL;
-    }
-    if (by_file(w)) {
-      snprintf(w->path, sizeof w->path, "%.*s", CSFLE__FMT(set(w, FEDERATED)));
+    if (proof(w) == CERTIFICATE || proof(w) == FEDERATED) {
+      snprintf(w->path, sizeof w->path, "%.*s", CSFLE__FMT(set(w, proof(w))));
       CSFLE__KMS_NEED(w, io, CSFLE__NEED_FILE, w->path);
       if (!csfle__trim(csfle__secret_view(&io->need_value)).len) {
-        csfle__fail(err, CSFLE_E_CONFIG, "azure-kms: federated token file '%.200s' cannot be read or is empty", w->path);
+        csfle__fail(err, CSFLE_E_CONFIG, "azure-kms: %s '%.200s' cannot be read or is empty", proof(w) == FEDERATED ? "federated token file" : "certificate file", w->path);
         return CSFLE__FAIL;
       }
       csfle__secret_move(&w->assertion, &io->need_value);

@@ -10,113 +10,55 @@ as the service documents it. Proxies stand in front of both, count requests and 
 import base64
 import json
 import os
-import ssl
 import subprocess
 import sys
 import time
 import urllib.parse
-import urllib.request
 
 import bench
 
 bench.inside("azure")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "azure"))
+import bed as beds  # noqa: E402
 import jwt  # noqa: E402
-from azure.core.credentials import AccessToken  # noqa: E402
-from azure.identity import ClientSecretCredential  # noqa: E402
-from azure.keyvault.keys import KeyClient  # noqa: E402
+from azure.identity import CertificateCredential, ClientSecretCredential  # noqa: E402
 from azure.keyvault.keys.crypto import CryptographyClient, EncryptionAlgorithm, KeyWrapAlgorithm  # noqa: E402
+from bed import NAME, SECRET, TENANT  # noqa: E402
+from bench import need  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: E402
 
 tap = bench.Tap()
-need = bench.need
-folder = bench.temporary("azure")
-TENANT = "0d4c9e1a-7b3f-4c55-9a51-2f6d6f1c8e11"
-SECRET = "q8~ hidden+/=&%secret"
+bed = beds.Bed()
+vault, login, keys, folder = bed.vault, bed.login, bed.keys, bed.folder
 OTHER_SECRET = "nobody's secret"
 MATERIAL = bytes(range(34))
-FULL = "get,encrypt,decrypt"
-cert, key = bench.self_signed(folder, names=("kv.vault.localhost",))
-
-# ---- the servers
-
-cluster = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # signs federated tokens, as a Kubernetes cluster does
+NAMED = f"https://{beds.OTHER_NAME}:{vault.port}"
 forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-public = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(cluster.public_key())), "alg": "RS256", "use": "sig", "kid": "cluster"}
-with open(os.path.join(folder, "oidc.json"), "w", encoding="utf-8") as f:
-    clients = [{"client_id": c, "client_secret": SECRET} for c in ("admin", "app", "nobody", "vm", "vm-2", "brief", "instant")]
-    json.dump({"cert": cert, "key": key, "tenants": [TENANT, "adfs"], "ttl": {"brief": 302, "instant": 1},
-               "clients": clients + [{"client_id": "pod", "jwks": {"keys": [public]}}]}, f)
-node = os.path.join(subprocess.run([os.path.join(bench.TOP, "scripts/find-node")], stdout=-1, text=True, check=True).stdout.strip(), "node")
-issuer = bench.start([node, os.path.join(bench.TOP, "tests/kms/oidc/server.mjs"), os.path.join(bench.fetch("oidc"), "node_modules"),
-                      os.path.join(folder, "oidc.json")], ready=r"^listening on (\S+)$").match.group(1)
-login = bench.FaultProxy(issuer, tls=(cert, key))
-vault = bench.FaultProxy(None, tls=(cert, key))
-NAMED = f"https://kv.vault.localhost:{vault.port}"  # libcurl takes names below localhost for this machine
-argv = [os.environ.get("CSFLE_AZURE_SERVER") or os.path.join(bench.fetch("azure-server"), "azure-server"), "-cert", cert, "-key", key, "-ca", cert,
-        "-issuer", issuer, "-jwks", issuer + "/jwks", "-authority", f"{login.url}/{TENANT}",
-        "-resource", "https://vault.azure.net", "-resource", f"kv.vault.localhost:{vault.port}=https://vault.localhost:{vault.port}",
-        "-grant", "admin=get,create,update,rotate,encrypt,decrypt,wrapKey,unwrapKey"]
-for name in ("app", "vm", "vm-2", "brief", "instant", "pod"):
-    argv += ["-grant", f"{name}={FULL}"]
-vault.upstream = bench.start(argv, ready=r"^listening on (\S+)$").match.group(1)
 elsewhere = bench.FaultProxy(None)  # where nothing may ever arrive
 elsewhere.check(lambda r: (200, b'{"value":"AAAA","access_token":"x","expires_in":3600}'))
 
-# ---- the other side: Microsoft's SDK
-
-
-class Admin:
-    """A credential of the SDK whose tokens come from the token service directly."""
-
-    def get_token(self, *scopes, **unused):
-        return self.get_token_for(scopes[0])
-
-    @staticmethod
-    def get_token_for(scope, client="admin"):
-        answer = post(f"{issuer}/{TENANT}/oauth2/v2.0/token", {"client_id": client, "client_secret": SECRET, "scope": scope, "grant_type": "client_credentials"})
-        return AccessToken(answer["access_token"], int(time.time()) + answer["expires_in"])
-
-
-def post(url, form):
-    context = ssl.create_default_context(cafile=cert)
-    with urllib.request.urlopen(url, data=urllib.parse.urlencode(form).encode(), context=context, timeout=30) as reply:
-        return json.load(reply)
-
-
-DIRECT = {"verify_challenge_resource": False, "connection_verify": cert}
-keys = KeyClient(vault.upstream, Admin(), **DIRECT)
-
-
-def sdk(key_id):
-    return CryptographyClient(key_id, Admin(), **DIRECT)
+CRM, V1 = f"{vault.url}/keys/crm", bed.made("crm")
+PINNED = f"{CRM}/{V1}"
+OAEP, WRAP = EncryptionAlgorithm.rsa_oaep_256, KeyWrapAlgorithm.rsa_oaep_256
+WRAPPED = bed.sdk("crm", V1).encrypt(OAEP, MATERIAL).ciphertext
 
 
 def made(name):
     """A new key: its id without a version, and its version."""
-    k = keys.create_rsa_key(name, size=2048)
-    return f"{vault.url}/keys/{name}", k.properties.version
+    return f"{vault.url}/keys/{name}", bed.made(name)
 
-
-def at_sdk(key_id):
-    """The same key as the SDK reaches it, past the proxy."""
-    return key_id.replace(vault.url, vault.upstream)
-
-
-CRM, V1 = made("crm")
-PINNED = f"{CRM}/{V1}"
-OAEP, WRAP = EncryptionAlgorithm.rsa_oaep_256, KeyWrapAlgorithm.rsa_oaep_256
 
 # ---- our side
 
 HOSTS = {"csfle.allow.kms.hosts": f"127.0.0.1:{vault.port}"}
 APP = {"tenant.id": TENANT, "client.id": "app", "client.secret": SECRET, **HOSTS}
 AUTHORITY = {"AZURE_AUTHORITY_HOST": login.url}
-secrets = {SECRET, OTHER_SECRET, urllib.parse.quote_plus(SECRET), base64.b64encode(MATERIAL).decode().rstrip("="), "metadata header"}
+secrets = {SECRET, OTHER_SECRET, "certificate password", urllib.parse.quote_plus(SECRET), base64.b64encode(MATERIAL).decode().rstrip("="), "metadata header"}
 
 
 def run(op, data, key_id=None, props=None, env=None, **more):
     """A run of kms_driver, whose error holds no secret: none of those configured and no token that a server saw."""
-    r = bench.driver(op, "azure-kms", key_id or PINNED, data, APP if props is None else props, AUTHORITY if env is None else env, ca=cert, **more)
+    r = bench.driver(op, "azure-kms", key_id or PINNED, data, APP if props is None else props, AUTHORITY if env is None else env, ca=bed.cert, **more)
     for proxy in (vault, login):
         for seen in proxy.seen:
             secrets.update(t for t in (seen.headers.get("Authorization", "").removeprefix("Bearer "),) if t)
@@ -160,8 +102,6 @@ def asked(proxy):
 
 
 TOKEN = "POST /T/oauth2/v2.0/token"
-WRAPPED = sdk(at_sdk(PINNED)).encrypt(OAEP, MATERIAL).ciphertext
-
 # ---- both directions
 
 
@@ -171,16 +111,16 @@ def _():
         material = os.urandom(size)
         wrapped = good(wrap(material))
         need(len(wrapped) == 256, len(wrapped))
-        need(sdk(at_sdk(PINNED)).decrypt(OAEP, wrapped).plaintext == material, "decrypt")
-        need(sdk(at_sdk(PINNED)).unwrap_key(WRAP, wrapped).key == material, "unwrapKey")
+        need(bed.sdk("crm", V1).decrypt(OAEP, wrapped).plaintext == material, "decrypt")
+        need(bed.sdk("crm", V1).unwrap_key(WRAP, wrapped).key == material, "unwrapKey")
     body = json.loads(vault.seen[-1].body)
     need(set(body) == {"alg", "value"} and body["alg"] == "RSA-OAEP-256" and "=" not in body["value"], body)
 
 
 @case("what the SDK wraps our driver unwraps: by the service, and with RSA of its own")  # ENC-89
 def _():
-    there = CryptographyClient(at_sdk(PINNED), Admin(), **DIRECT)
-    here = CryptographyClient.from_jwk({"kid": at_sdk(PINNED), "kty": "RSA", "key_ops": ["encrypt", "wrapKey"], "n": (k := keys.get_key("crm", V1).key).n, "e": k.e})
+    there = bed.sdk("crm", V1)
+    here = CryptographyClient.from_jwk({"kid": PINNED, "kty": "RSA", "key_ops": ["encrypt", "wrapKey"], "n": (k := keys.get_key("crm", V1).key).n, "e": k.e})
     for wrapped in (there.encrypt(OAEP, MATERIAL).ciphertext, there.wrap_key(WRAP, MATERIAL).encrypted_key,
                     here.encrypt(OAEP, MATERIAL).ciphertext, here.wrap_key(WRAP, MATERIAL).encrypted_key):
         good(unwrap(wrapped), MATERIAL)
@@ -192,7 +132,7 @@ def _():
     old = good(wrap(key_id=crm))
     need(asked(vault) == ["GET /keys/turning", f"POST /keys/turning/{v1}/encrypt"], asked(vault))
     v2 = keys.rotate_key("turning").properties.version
-    need(sdk(at_sdk(f"{crm}/{v2}")).decrypt(OAEP, good(wrap(key_id=crm))).plaintext == MATERIAL, "not the newest version")
+    need(bed.sdk("turning", v2).decrypt(OAEP, good(wrap(key_id=crm))).plaintext == MATERIAL, "not the newest version")
     bad(unwrap(old, crm), "DECRYPT", 400, "BadParameter")
     good(unwrap(old, f"{crm}/{v1}"), MATERIAL)
 
@@ -203,7 +143,7 @@ def _():
     for how in ({"props": {**APP, "encrypt.azure.key.version.save": "TRUE"}}, {"registry": {"encrypt.azure.key.version.save": "true"}}):
         for key_id in (crm, f"{crm}/{v1}"):
             saved = good(wrap(key_id=key_id, **how))
-            need(saved[:42] == f"azure:v1:{v1}:".encode() and sdk(at_sdk(f"{crm}/{v1}")).decrypt(OAEP, saved[42:]).plaintext == MATERIAL, saved[:42])
+            need(saved[:42] == f"azure:v1:{v1}:".encode() and bed.sdk("saved", v1).decrypt(OAEP, saved[42:]).plaintext == MATERIAL, saved[:42])
     v2 = keys.rotate_key("saved").properties.version
     for key_id in (crm, f"{crm}/{v1}", f"{crm}/{v2}"):
         good(unwrap(saved, key_id), MATERIAL)
@@ -232,12 +172,6 @@ def _():
     good(unwrap(WRAPPED, env={**env, "AZURE_CLIENT_SECRET": OTHER_SECRET}), MATERIAL)  # the properties come first
 
 
-def assertion(number, signer=cluster, **other):
-    now = int(time.time())
-    claims = {"iss": "pod", "sub": "pod", "aud": issuer, "jti": f"jti-{number}", "iat": now, "exp": now + 600, **other}
-    return jwt.encode(claims, signer, algorithm="RS256", headers={"kid": "cluster"})
-
-
 @case("workload identity: the federated token goes as client_assertion, and the file is read again for the next token")
 def _():
     path = os.path.join(folder, "federated")
@@ -248,22 +182,43 @@ def _():
         os.rename(path + ".new", path)
 
     env = {**AUTHORITY, "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "pod", "AZURE_FEDERATED_TOKEN_FILE": path}
-    write(assertion(1))
+    write(bed.assertion(1))
     good(unwrap(WRAPPED, props=HOSTS, env=env, count=3), MATERIAL)
     form = dict(urllib.parse.parse_qsl(login.seen[0].body.decode()))
     need(len(login.seen) == 1 and form["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" and "client_secret" not in form, form)
     # the service takes an assertion once: a second token needs the file's next content
     bad(unwrap(WRAPPED, props=HOSTS, env=env), "UNAUTHENTICATED", 401, "invalid_client")
-    write(assertion(2))
+    write(bed.assertion(2))
     fresh()
-    vault.check(lambda r: write(assertion(3)) or (401, b'{"error":{"code":"Unauthorized","message":"expired"}}') if len(vault.seen) == 2 else None)
+    vault.check(lambda r: write(bed.assertion(3)) or (401, b'{"error":{"code":"Unauthorized","message":"expired"}}') if len(vault.seen) == 2 else None)
     good(unwrap(WRAPPED, props=HOSTS, env=env, count=2), MATERIAL)
     need(len(login.seen) == 2 and len(vault.seen) == 3, asked(login))
-    for wrong in (assertion(4, signer=forger), assertion(5, exp=int(time.time()) - 60), assertion(6, aud="https://other"), "no.jwt.this"):
+    for wrong in (bed.assertion(4, signer=forger), bed.assertion(5, exp=int(time.time()) - 60), bed.assertion(6, aud="https://other"), "no.jwt.this"):
         write(wrong)
         r = unwrap(WRAPPED, props=HOSTS, env=env)
         need(r.status in ("UNAUTHENTICATED", "DECRYPT") and r.http in (400, 401), r.err)
     bad(unwrap(WRAPPED, props=HOSTS, env={**env, "AZURE_FEDERATED_TOKEN_FILE": path + ".none"}), "CONFIG", 0, path + ".none")
+
+
+@case("certificate: an assertion of its own for every token, with and without a password; not another's key")
+def _():
+    env = {**AUTHORITY, "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "certified", "AZURE_CLIENT_CERTIFICATE_PATH": bed.certificate}
+    for _ in range(2):  # the service takes an assertion once
+        good(unwrap(WRAPPED, props=HOSTS, env=env, count=2), MATERIAL)
+    need(len(login.seen) == 2 and b"client_secret" not in login.seen[0].body, asked(login))
+    locked = os.path.join(folder, "locked.pem")
+    subprocess.run(["openssl", "pkcs8", "-topk8", "-in", bed.certificate, "-out", locked, "-passout", "pass:certificate password"], check=True)
+    with open(locked, "a", encoding="ascii") as out, open(bed.certificate + ".crt", encoding="ascii") as f:
+        out.write(f.read())
+    good(unwrap(WRAPPED, props=HOSTS, env={**env, "AZURE_CLIENT_CERTIFICATE_PATH": locked, "AZURE_CLIENT_CERTIFICATE_PASSWORD": "certificate password"}), MATERIAL)
+    bad(unwrap(WRAPPED, props=HOSTS, env={**env, "AZURE_CLIENT_CERTIFICATE_PATH": locked}), "CONFIG", 0, locked, "password")
+    bad(unwrap(WRAPPED, props=HOSTS, env={**env, "AZURE_CLIENT_CERTIFICATE_PATH": bed.cert}), "CONFIG", 0, bed.cert, "RSA")
+    stranger = os.path.join(folder, "stranger.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=app", "-keyout", stranger, "-out", stranger + ".crt"], check=True,
+                   stderr=subprocess.DEVNULL)
+    with open(stranger, "a", encoding="ascii") as out, open(stranger + ".crt", encoding="ascii") as f:
+        out.write(f.read())
+    bad(unwrap(WRAPPED, props=HOSTS, env={**env, "AZURE_CLIENT_CERTIFICATE_PATH": stranger}), "UNAUTHENTICATED", 401, "invalid_client")
 
 
 def metadata(request):
@@ -281,7 +236,7 @@ def metadata(request):
             return 403, b'{"statusCode":403,"message":"wrong identity header"}'
     else:
         return 404, b"{}"
-    token = Admin.get_token_for(query["resource"] + "/.default", client)
+    token = bed.token(query["resource"] + "/.default", client)
     answer = {"access_token": token.token, "client_id": client, "expires_on": str(token.expires_on), "resource": query["resource"], "token_type": "Bearer"}
     if where.path != "/msi/token":
         answer.update(expires_in="3600", ext_expires_in="3600", not_before=str(token.expires_on - 3600))
@@ -330,30 +285,42 @@ def _():
     bad(unwrap(WRAPPED, props=HOSTS, env={**env, "IDENTITY_HEADER": "guessed"}), "FORBIDDEN", 403, "wrong identity header")
 
 
-@case("the order: client secret, then workload identity, then managed identity")
+@case("with Microsoft's own names and no list of hosts: vault and login of the public cloud")
+def _():
+    env = {"https_proxy": bed.tunnel.url}
+    props = {k: v for k, v in APP.items() if k not in HOSTS}
+    good(unwrap(good(wrap(key_id=f"https://{NAME}/keys/crm", props=props, env=env)), f"https://{NAME}/keys/crm/{V1}", props=props, env=env), MATERIAL)
+    need(set(bed.tunnel.asked) == {f"{NAME}:443", "login.microsoftonline.com:443"}, bed.tunnel.asked)
+
+
+@case("the order: client secret, certificate, workload identity, managed identity")
 def _():
     path = os.path.join(folder, "order")
     with open(path, "w", encoding="ascii") as f:
-        f.write(assertion(20))
-    every = {**AUTHORITY, **VM, "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "app", "AZURE_CLIENT_SECRET": SECRET, "AZURE_FEDERATED_TOKEN_FILE": path}
+        f.write(bed.assertion(20))
+    every = {**AUTHORITY, **VM, "AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": "app", "AZURE_CLIENT_SECRET": SECRET, "AZURE_FEDERATED_TOKEN_FILE": path,
+             "AZURE_CLIENT_CERTIFICATE_PATH": bed.certificate}
     fresh_imds()
     good(unwrap(WRAPPED, props=HOSTS, env=every), MATERIAL)
     need(b"client_secret=" in login.seen[0].body and not imds.seen, "not the secret")
     fresh_imds()
-    good(unwrap(WRAPPED, props=HOSTS, env={**every, "AZURE_CLIENT_ID": "pod", "AZURE_CLIENT_SECRET": ""}), MATERIAL)
+    good(unwrap(WRAPPED, props=HOSTS, env={**every, "AZURE_CLIENT_ID": "certified", "AZURE_CLIENT_SECRET": ""}), MATERIAL)
+    need(b"client_assertion=" in login.seen[0].body and not imds.seen, "not the certificate")
+    fresh_imds()
+    every.update(AZURE_CLIENT_CERTIFICATE_PATH="", AZURE_CLIENT_SECRET="")
+    good(unwrap(WRAPPED, props=HOSTS, env={**every, "AZURE_CLIENT_ID": "pod"}), MATERIAL)
     need(b"client_assertion=" in login.seen[0].body and not imds.seen, "not the federated token")
     fresh_imds()
-    good(unwrap(WRAPPED, props=HOSTS, env={**every, "AZURE_CLIENT_ID": "vm-2", "AZURE_CLIENT_SECRET": "", "AZURE_FEDERATED_TOKEN_FILE": ""}), MATERIAL)
+    good(unwrap(WRAPPED, props=HOSTS, env={**every, "AZURE_CLIENT_ID": "vm-2", "AZURE_FEDERATED_TOKEN_FILE": ""}), MATERIAL)
     need(not login.seen and len(imds.seen) == 1, "not managed identity")
 
 
 @case("a challenge names the resource of the vault, whose token is asked for and kept")
 def _():
     props = {**APP, "csfle.allow.kms.hosts": NAMED.removeprefix("https://")}
-    wrapped = sdk(f"{vault.upstream}/keys/crm/{V1}").encrypt(OAEP, MATERIAL).ciphertext
-    good(unwrap(wrapped, f"{NAMED}/keys/crm/{V1}", props=props, count=3), MATERIAL)
+    good(unwrap(WRAPPED, f"{NAMED}/keys/crm/{V1}", props=props, count=3), MATERIAL)
     scopes = [dict(urllib.parse.parse_qsl(r.body.decode()))["scope"] for r in login.seen]
-    need(scopes == ["https://vault.azure.net/.default", f"https://vault.localhost:{vault.port}/.default"] and len(vault.seen) == 4, scopes)
+    need(scopes == ["https://vault.azure.net/.default", f"{bed.other_resource}/.default"] and len(vault.seen) == 4, scopes)
 
 
 @case("a challenge that names a resource to which the vault does not belong gets no token")  # AB-8
@@ -390,13 +357,13 @@ def _():
 
 @case("a forged token is refused, and a second one is the last")
 def _():
-    real = jwt.decode(Admin.get_token_for("https://vault.azure.net/.default", "app").token, options={"verify_signature": False})
+    real = jwt.decode(bed.token("https://vault.azure.net/.default", "app").token, options={"verify_signature": False})
 
     def forged(signer, **other):
         token = jwt.encode({**real, **other}, signer, algorithm="RS256", headers={"kid": "signing", "typ": "at+jwt"})
         return bench.status(200, json.dumps({"access_token": token, "expires_in": 3600, "token_type": "Bearer"}))
     none = jwt.encode(real, None, algorithm="none")
-    good_one = Admin.get_token_for("https://vault.azure.net/.default", "nobody").token.split(".")
+    good_one = bed.token("https://vault.azure.net/.default", "nobody").token.split(".")
     swapped = ".".join([good_one[0], base64.urlsafe_b64encode(json.dumps(real).encode()).decode().rstrip("="), good_one[2]])
     raw = [bench.status(200, json.dumps({"access_token": t, "expires_in": 3600})) for t in (none, swapped)]
     for fault in (forged(forger), *raw):
@@ -408,7 +375,7 @@ def _():
 
 @case("a token for another audience is refused")
 def _():
-    other = Admin.get_token_for("https://management.azure.com/.default", "app").token
+    other = bed.token("https://management.azure.com/.default", "app").token
     login.fault(*[bench.status(200, json.dumps({"access_token": other, "expires_in": 3600}))] * 2)
     bad(unwrap(WRAPPED), "UNAUTHENTICATED", 401, "AKV10022: Invalid audience")
 
@@ -560,11 +527,11 @@ def _():
     need(not r.ok and r.http == 0 and not vault.seen and not login.seen, r.err)
 
 
-@case("Microsoft's own credential gets its token from the same service for the same secret")
+@case("Microsoft's own credentials get their tokens from the same service for the same secret and certificate")
 def _():
-    credential = ClientSecretCredential(TENANT, "app", SECRET, authority=issuer, disable_instance_discovery=True, connection_verify=cert)
-    plain = CryptographyClient(at_sdk(PINNED), credential, **DIRECT).decrypt(OAEP, good(wrap())).plaintext
-    need(plain == MATERIAL, "another plaintext")
+    how = {"authority": bed.issuer, "disable_instance_discovery": True, "connection_verify": bed.cert}
+    for credential in (ClientSecretCredential(TENANT, "app", SECRET, **how), CertificateCredential(TENANT, "certified", bed.certificate, **how)):
+        need(bed.sdk("crm", V1, credential).decrypt(OAEP, good(wrap())).plaintext == MATERIAL, "another plaintext")
 
 
-tap.done(28)
+tap.done(30)

@@ -2,7 +2,7 @@
 // assertion, each of which counts once; tokens are RS256 JWTs for the resource that the scope names.
 //
 //   node server.mjs NODE_MODULES CONFIG.json
-//     {"cert": file, "key": file, "tenants": ["..."], "ttl": {"client id": seconds},
+//     {"cert": file, "key": file, "tenant": "...", "lives": {"client id": seconds of its tokens},
 //      "clients": [{"client_id": "..", "client_secret": ".."} or {"client_id": "..", "jwks": {"keys": [..]}}]}
 //
 // Prints "listening on https://localhost:PORT".
@@ -28,6 +28,7 @@ const provider = new Provider(url, {
     grant_types: ['client_credentials'], redirect_uris: [], response_types: [],
     token_endpoint_auth_method: c.jwks ? 'private_key_jwt' : 'client_secret_post', ...c,
   })),
+  routes: { token: `/${config.tenant}/oauth2/v2.0/token` },
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
@@ -37,7 +38,7 @@ const provider = new Provider(url, {
       // Entra knows no `resource` here: the audience is what stands before /.default in the scope
       defaultResource: (ctx) => (ctx.oidc.params.scope ?? '').split(' ').filter((s) => s.endsWith(SUFFIX)).map((s) => s.slice(0, -SUFFIX.length))[0],
       getResourceServerInfo: (ctx, resource, client) => ({
-        scope: resource + SUFFIX, audience: resource, accessTokenTTL: config.ttl?.[client.clientId] ?? 3600,
+        scope: resource + SUFFIX, audience: resource, accessTokenTTL: config.lives?.[client.clientId] ?? 3600,
         accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } },
       }),
     },
@@ -46,13 +47,13 @@ const provider = new Provider(url, {
 const answer = provider.callback();
 
 server.on('request', (request, reply) => {
-  const path = /^\/([^/]+)(?:\/oauth2\/v2\.0(\/token)|(?:\/v2\.0)?(\/\.well-known\/openid-configuration))$/.exec(request.url);
-  if (path && !config.tenants.includes(path[1])) {
+  const path = /^\/([^/]+)(?:\/oauth2)?\/v2\.0(\/token|\/\.well-known\/openid-configuration)$/.exec(request.url);
+  if (path && path[1] !== config.tenant) {
     reply.writeHead(400, { 'content-type': 'application/json' });
     reply.end(JSON.stringify({ error: 'invalid_request', error_description: `AADSTS90002: Tenant '${path[1]}' not found.` }));
     return;
   }
-  if (path) request.url = path[2] ?? path[3];
+  if (path && path[2] !== '/token') request.url = path[2];
   answer(request, reply);
 });
 console.log(`listening on ${url}`);

@@ -1,5 +1,8 @@
 /* core/kms/azure.c against scripted answers, the wrapped keys of the vectors and the recorded requests of other clients. */
 #include "core/base/base64.h"
+#include "core/crypt/sign.h"
+#include "core/kms/azure.h"
+#include "tests/support/certificate.h"
 #include "tests/unit/core/kms/scripted.h"
 
 #include <openssl/evp.h>
@@ -192,15 +195,83 @@ TEST(each_source_of_credentials_asks_for_its_token_in_its_way)
   }
   const line        nobody[] = { { "GET", MSI, NULL, NULL, 0, NULL, "timed out" }, { 0 } };
   world             w = { .script = nobody, .now_ms = START };
-  static const pair cert[] = { { "AZURE_TENANT_ID", "t-1" }, { "AZURE_CLIENT_ID", "c-1" }, { "AZURE_CLIENT_CERTIFICATE_PATH", "/x.pem" }, { NULL, NULL } };
   assert_int_equal(world_once(&w, "azure-kms", PINNED, false, BYTES("m"), NULL), CSFLE_E_CONFIG);
   assert_non_null(strstr(w.err.msg, "no credentials found"));
-  w.env = cert;
-  assert_int_equal(world_once(&w, "azure-kms", PINNED, false, BYTES("m"), NULL), CSFLE_E_CONFIG);
-  assert_non_null(strstr(w.err.msg, "AZURE_CLIENT_CERTIFICATE_PATH"));
   world f = { .env = cases[1].env, .now_ms = START };
   assert_int_equal(world_once(&f, "azure-kms", PINNED, false, BYTES("m"), NULL), CSFLE_E_CONFIG);
   assert_non_null(strstr(f.err.msg, "/var/token"));
+}
+
+/* The part of a JWT up to its next dot, decoded; NUL behind it */
+static csfle__bytes next_part(csfle__bytes *jwt, char *out, size_t size)
+{
+  const uint8_t *dot = memchr(jwt->ptr, '.', jwt->len);
+  csfle__bytes   part = csfle__view(jwt->ptr, dot ? (size_t)(dot - jwt->ptr) : jwt->len);
+  size_t         n = 0;
+  char           text[2048];
+  assert_true(part.len < sizeof text && part.len < size);
+  for (size_t i = 0; i < part.len; i++) text[i] = part.ptr[i] == '-' ? '+' : part.ptr[i] == '_' ? '/' : (char)part.ptr[i];
+  assert_true(csfle__base64_decode(csfle__view(text, part.len), (uint8_t *)out, &n));
+  out[n] = 0;
+  *jwt = csfle__from(*jwt, part.len + (dot != NULL));
+  return csfle__view(out, n);
+}
+
+TEST(a_certificate_signs_an_assertion_of_its_own_for_each_token)
+{
+  static char  pem[16384], password_pem[16384];
+  char         head[256], expected[256], claims[1024], sig[1024], thumb[60], id[40] = "", before[40] = "";
+  uint8_t      sum[32];
+  EVP_PKEY    *key = EVP_RSA_gen(2048);
+  X509        *x = csfle_test_certificate(key);
+  csfle__bytes file = csfle_test_pem(key, NULL, (X509 *[]){ x, NULL }, pem, sizeof pem), locked = csfle_test_pem(key, "pass", (X509 *[]){ x, NULL }, password_pem, sizeof password_pem);
+  pem[file.len] = 0, password_pem[locked.len] = 0;
+  assert_ok(csfle__certificate_sha256(file, sum, err));
+  base64url(csfle__view(sum, sizeof sum), thumb);
+  for (int round = 0; round < 2; round++) {
+    csfle_buf b;
+    csfle_buf_init(&b, 0, CSFLE_BUF_WIPE);
+    assert_ok(csfle__azure_assertion(&b, file, CSFLE__NONE, BYTES("c\"1"), BYTES(TOKEN), 1700000000, err));
+    csfle__bytes rest = csfle__buf_view(&b);
+    snprintf(expected, sizeof expected, "{\"alg\":\"PS256\",\"typ\":\"JWT\",\"x5t#S256\":\"%s\"}", thumb);
+    assert_string_equal((const char *)next_part(&rest, head, sizeof head).ptr, expected);
+    csfle__bytes c = next_part(&rest, claims, sizeof claims), sealed = csfle__view(b.ptr, b.len - rest.len - 1), s = next_part(&rest, sig, sizeof sig);
+    yyjson_doc  *doc = NULL;
+    int64_t      n = 0;
+    assert_ok(csfle__json_parse(&doc, c, err));
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_true(csfle__eq_str(csfle__json_member_text(root, "aud"), TOKEN) && csfle__eq_str(csfle__json_member_text(root, "iss"), "c\"1") && csfle__eq_str(csfle__json_member_text(root, "sub"), "c\"1"));
+    assert_true(csfle__json_i64(csfle__json_member(root, "iat"), &n) && n == 1700000000 && csfle__json_i64(csfle__json_member(root, "exp"), &n) && n == 1700000600);
+    snprintf(id, sizeof id, "%.*s", CSFLE__FMT(csfle__json_member_text(root, "jti")));
+    assert_int_equal(strlen(id), 22);
+    assert_string_not_equal(id, before); /* the service takes each once */
+    snprintf(before, sizeof before, "%s", id);
+    EVP_PKEY_CTX *how;
+    EVP_MD_CTX   *ctx = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(ctx, &how, EVP_sha256(), NULL, key), 1);
+    assert_true(EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_pss_saltlen(how, 32) == 1);
+    assert_int_equal(EVP_DigestVerify(ctx, s.ptr, s.len, sealed.ptr, sealed.len), 1);
+    EVP_MD_CTX_free(ctx);
+    yyjson_doc_free(doc);
+    csfle_buf_free(&b);
+  }
+  const pair env[] = { { "AZURE_TENANT_ID", "t-1" }, { "AZURE_CLIENT_ID", "c-1" }, { "AZURE_CLIENT_CERTIFICATE_PATH", "/app.pem" }, { "AZURE_FEDERATED_TOKEN_FILE", "/other" }, { NULL, NULL } };
+  const pair with[] = { env[0], env[1], env[2], { "AZURE_CLIENT_CERTIFICATE_PASSWORD", "pass" }, { NULL, NULL } };
+  const pair plain_file[] = { { "/app.pem", pem }, { NULL, NULL } }, locked_file[] = { { "/app.pem", password_pem }, { NULL, NULL } };
+  const line script[] = { { "POST", TOKEN, NULL, NULL, 200, NULL, OAUTH("A1") }, { "POST", ENCRYPT, "Authorization: Bearer A1\r\n", NULL, 200, NULL, VALUE("QUJD") }, { 0 } };
+  const struct { const pair *env, *files; const char *says; } cases[] = {
+    { env, plain_file, NULL }, { with, locked_file, NULL }, { env, locked_file, "its password is another" }, { env, NULL, "certificate file '/app.pem' cannot be read" },
+    { env, (const pair[]){ { "/app.pem", "no PEM" }, { NULL, NULL } }, "there is no certificate in PEM" },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    world w = { .script = cases[i].says ? NULL : script, .env = cases[i].env, .files = cases[i].files, .now_ms = START };
+    assert_int_equal(world_once(&w, "azure-kms", PINNED, false, BYTES("m"), NULL), cases[i].says ? CSFLE_E_CONFIG : CSFLE_OK);
+    if (cases[i].says) assert_non_null(strstr(w.err.msg, cases[i].says));
+    else world_done(&w);
+  }
+  world again = { .script = script, .env = with, .files = locked_file, .now_ms = START };
+  TORTURE((again.at = 0, world_once(&again, "azure-kms", PINNED, false, BYTES("m"), NULL)));
+  X509_free(x), EVP_PKEY_free(key);
 }
 
 #define CHALLENGE(res) "WWW-Authenticate: Bearer authorization=\"https://login.microsoftonline.com/t-1\", " res "\r\n"
