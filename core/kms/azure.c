@@ -276,6 +276,14 @@ static csfle_status choose(const azure *a, work *w, const csfle__kms_call *call,
   return is_version(w->version) ? CSFLE_OK : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "the key version in front of the wrapped key material is not 32 hex digits");
 }
 
+/* Before anything is sent: for a vault that may not be called no token is asked for either [AB-8] */
+static csfle_status check_vault(const azure *a, csfle__kms_call *call, csfle_error *err)
+{
+  csfle__http_start(&call->io, "GET", TIMEOUT_MS);
+  csfle_status rc = csfle__buf_put(&call->io.request.url, a->root.ptr, a->root.len, err);
+  return rc == CSFLE_OK ? csfle__hosts_check(&a->hosts, CSFLE__HOST_KMS, &call->io.request, err) : rc;
+}
+
 /* name="..." of a Bearer challenge */
 static csfle__bytes challenge(csfle__bytes h, const char *name)
 {
@@ -338,7 +346,7 @@ static csfle__next azure_step(csfle__kms *kms, csfle__kms_call *call, csfle_erro
     }
   }
   CSFLE__BEGIN(w);
-  if (choose(a, w, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
+  if (choose(a, w, call, &about, err) != CSFLE_OK || check_vault(a, call, err) != CSFLE_OK) return CSFLE__FAIL;
   pthread_mutex_lock(&a->session.lock);
   rc = csfle__secret_copy(&w->resource, csfle__secret_view(&a->resource), err);
   pthread_mutex_unlock(&a->session.lock);

@@ -514,7 +514,7 @@ def _():
                    f"https://[::ffff:169.254.169.254]/keys/crm/{V1}", f"https://localhost:{vault.port}/keys/crm/{V1}", f"http://127.0.0.1:{vault.port}/keys/crm/{V1}"):
         fresh()
         r = unwrap(WRAPPED, key_id, registry={"csfle.allow.kms.hosts": f"127.0.0.1:{elsewhere.port}"})
-        need(r.status in ("POLICY", "CONFIG") and not vault.seen and not elsewhere.seen, f"{key_id}: {r.err}")
+        need(r.status in ("POLICY", "CONFIG") and not vault.seen and not elsewhere.seen and not login.seen, f"{key_id}: {r.err} {asked(login)}")
     bad(unwrap(WRAPPED, away), "POLICY", 0, "csfle.allow.kms.hosts", f"127.0.0.1:{elsewhere.port}")
     without = {k: v for k, v in APP.items() if k not in HOSTS}
     bad(unwrap(WRAPPED, props=without), "POLICY", 0, "csfle.allow.kms.hosts")  # by default only Microsoft's
