@@ -28,10 +28,11 @@ def as_peer(values):
 
 
 class Messages:
-    """kms_type: of all keys. registry_env: the credentials with which the registry wraps for shared KEKs. `.said`: all that our programs printed."""
+    """kms_type: of all keys. registry_env: the credentials with which the registry wraps for shared KEKs. `.said`: all that our programs
+    printed. `.options`: arguments of every produce and consume."""
 
     def __init__(self, kms_type, registry_env, registry_options=()):
-        self.kms_type, self.said = kms_type, ""
+        self.kms_type, self.said, self.options = kms_type, "", []
         self.folder = bench.temporary("messages")
         self.log = os.path.join(self.folder, "registry.log")
         self.registry = programs.Registry(bench.REGISTRY, log=self.log, args=("--dev", "--port", "0", *registry_options), env=bench.bare_env(registry_env))
@@ -83,10 +84,10 @@ class Messages:
 
     def we_write(self, topic, values, env=None, code=0):
         lines = "".join(json.dumps(v) + "\n" for v in values)
-        return self.tool("produce", "-b", self.brokers, "-t", topic, "-p", "0", "-q", stdin=lines, env=env, code=code)
+        return self.tool("produce", "-b", self.brokers, "-t", topic, "-p", "0", "-q", *self.options, stdin=lines, env=env, code=code)
 
     def we_read(self, topic, env=None, code=0):
-        done = self.tool("consume", "-b", self.brokers, "-t", topic, "-o", "beginning", "-e", "-q", env=env, code=code)
+        done = self.tool("consume", "-b", self.brokers, "-t", topic, "-o", "beginning", "-e", "-q", *self.options, env=env, code=code)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def they_write(self, client, topic, values):
