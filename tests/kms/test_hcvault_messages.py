@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """
 Messages whose keys are in HashiCorp Vault, through a real csfle-registry and librdkafka's test broker: the csfle tool and the official
-Python client on either end, the KEK used by clients and, shared, by the registry.
+Python and JavaScript clients on either end, the KEK used by clients and, shared, by the registry.
 """
-# needs: hcvault hcvault-server
+# needs: hcvault hcvault-server js
 import base64
 import json
 import os
@@ -56,10 +56,17 @@ def tool(name, *argv, stdin="", env=None, code=0):
     return done
 
 
-def peer(env):
-    """The official Python client, with the credentials of env."""
-    argv = [sys.executable, os.path.join(bench.TOP, "tests/interop/python/peer.py"), registry.url]
-    return programs.Peer("the Python client", argv, env=bench.bare_env({"INTEROP_KMS": "hcvault", **env}), log=os.path.join(folder, "peer.log"))
+def peer(name, env):
+    """The official client "python" or "js", with the credentials of env."""
+    if name == "js":
+        node = subprocess.run([os.path.join(bench.TOP, "scripts/find-node")], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        argv = [os.path.join(node, "node"), os.path.join(bench.TOP, "tests/interop/js/peer.js"), os.path.join(bench.fetch("js"), "node_modules"), registry.url]
+    else:
+        argv = [sys.executable, os.path.join(bench.TOP, "tests/interop/python/peer.py"), registry.url]
+    return programs.Peer(name, argv, env=bench.bare_env({"INTEROP_KMS": "hcvault", **env}), log=os.path.join(folder, f"{name}.log"))
+
+
+carrier = peer("python", NOBODY)  # to and from Kafka: it looks at no payload
 
 
 def call(method, path, body=None):
@@ -109,18 +116,13 @@ def we_read(topic, env, **more):
 
 def they_write(client, topic, values):
     payloads = client.call("serialize", topic=topic, values=theirs(values))
-    client.call("produce", bootstrap=brokers, topic=topic, payloads=payloads)
-
-
-def stored(client, topic):
-    """The payloads; no plaintext is in them."""
-    payloads = client.call("fetch", bootstrap=brokers, topic=topic)
-    need(payloads and not any(b"CANARY" in base64.b64decode(p) for p in payloads), "plaintext in the topic")
-    return payloads
+    carrier.call("produce", bootstrap=brokers, topic=topic, payloads=payloads)
 
 
 def they_read(client, topic):
-    return client.call("deserialize", topic=topic, payloads=stored(client, topic))
+    payloads = carrier.call("fetch", bootstrap=brokers, topic=topic)
+    need(payloads and not any(b"CANARY" in base64.b64decode(p) for p in payloads), "plaintext in the topic")
+    return client.call("deserialize", topic=topic, payloads=payloads)
 
 
 def wrapped(kek, subject):
@@ -132,10 +134,10 @@ def wrapped(kek, subject):
     return text
 
 
-def both_ways(topic, kek, key, env, first):
-    """Four directions on one topic; who comes first makes KEK and DEK."""
+def both_ways(topic, kek, key, env, first, name="python"):
+    """Ours and the named client on one topic, both write and both read; who comes first makes KEK and DEK."""
     register(topic, kek, key)
-    client = peer(env)
+    client = peer(name, env)
     try:
         expect = []
         for turn in range(2):
@@ -165,6 +167,13 @@ def _():
     need(len(base64.b64decode(plain)) >= 32, "no key in it")
 
 
+@tap.case("the same with the JavaScript client, with a token and with an AppRole")
+def _():
+    both_ways("js-theirs", "kek-js-theirs", KEYS["client"], TOKEN, "theirs", "js")
+    role = vault.role("clients")
+    both_ways("js-ours", "kek-js-ours", KEYS["client"], {"VAULT_APPROLE_ROLE_ID": role["approle.role.id"], "VAULT_APPROLE_SECRET_ID": role["approle.secret.id"]}, "ours", "js")
+
+
 @tap.case("ENC-95: the same with a key on a mount of several segments, and an AppRole for both clients")
 def _():
     role = vault.role("clients")
@@ -185,9 +194,9 @@ def _():
 
 @tap.case("a shared KEK: the registry asks Vault, as an AppRole; the clients have no credentials at all")
 def _():
-    for first in ("ours", "theirs"):
+    for first, name in (("ours", "python"), ("theirs", "js")):
         tool("csfle", "kek", "create", f"shared-{first}", "--kms-type", "hcvault", "--kms-key-id", KEYS["shared"], "--shared")
-        both_ways(f"shared-{first}", f"shared-{first}", KEYS["shared"], NOBODY, first)
+        both_ways(f"shared-{first}", f"shared-{first}", KEYS["shared"], NOBODY, first, name)
         text = wrapped(f"shared-{first}", f"shared-{first}-value")
         need(vault.root.secrets.transit.decrypt_data("shared", text)["data"]["plaintext"], "not Vault's")
 
@@ -274,5 +283,6 @@ def _():
     need("CANARY" not in log, "plaintext in the registry's log")
 
 
+carrier.stop()
 broker.stop()
-tap.done(12)
+tap.done(13)

@@ -1,6 +1,7 @@
 // The official JavaScript client as a process that takes one JSON command a line and answers one JSON line each; see tests/interop/run.py.
 //
 //   argv: NODE_MODULES REGISTRY_URL        environment: INTEROP_SECRET, the local-kms secret (absent: a reader that may not use the key)
+//                                          INTEROP_KMS, INTEROP_RULE_CONF as for the Python client's peer
 //   {"do":"register","subject":s,"schema":text,"rule":{...}}        -> {"ok":id}
 //   {"do":"serialize","topic":t,"values":[...]}                     -> {"ok":[base64, ...]}
 //   {"do":"deserialize","topic":t,"payloads":[base64, ...]}         -> {"ok":[value, ...]}
@@ -15,8 +16,10 @@ const sr = require(home);
 
 sr.FieldEncryptionExecutor.register();
 sr.LocalKmsDriver.register();
+const drivers = { 'aws-kms': sr.AwsKmsDriver, 'azure-kms': sr.AzureKmsDriver, 'gcp-kms': sr.GcpKmsDriver, hcvault: sr.HcVaultDriver };
+for (const kms of (process.env.INTEROP_KMS || '').split(' ').filter(Boolean)) drivers[kms].register();
 const client = sr.SchemaRegistryClient.newClient({ baseURLs: [url] });
-const ruleConfig = process.env.INTEROP_SECRET ? { secret: process.env.INTEROP_SECRET } : {};
+const ruleConfig = { ...(process.env.INTEROP_SECRET ? { secret: process.env.INTEROP_SECRET } : {}), ...JSON.parse(process.env.INTEROP_RULE_CONF || '{}') };
 const serializer = new sr.AvroSerializer(client, sr.SerdeType.VALUE, { autoRegisterSchemas: false, useLatestVersion: true, ruleConfig });
 const deserializer = new sr.AvroDeserializer(client, sr.SerdeType.VALUE, { ruleConfig });
 
