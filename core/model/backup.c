@@ -42,7 +42,7 @@ static csfle_status check_end(csfle__bytes text, csfle__bytes *body, size_t coun
   while (len && text.ptr[len - 1] == '\n') len--;
   size_t at = len;
   while (at && text.ptr[at - 1] != '\n') at--;
-  csfle_status rc = csfle__json_parse(&doc, csfle__view(text.ptr + at, len - at), err);
+  csfle_status rc = len ? csfle__json_parse(&doc, csfle__view(text.ptr + at, len - at), err) : CSFLE_E_CONFIG;
   if (rc == CSFLE_E_NOMEM) return rc;
   yyjson_val *end = rc == CSFLE_OK ? csfle__json_member(yyjson_doc_get_root(doc), "end") : NULL;
   rc = end ? csfle__sha256(csfle__view(text.ptr, at), digest, err)

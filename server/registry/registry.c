@@ -45,7 +45,7 @@ static csfle_status compact(registry *g, size_t records, csfle_error *err)
 {
   const registry_state *s = g->state;
   registry_change       change = { 0 };
-  size_t                live = s->configs.count + s->modes.count + 2 * s->contexts.count + s->kek_count + s->dek_count + s->trash.count, removed = 0;
+  size_t                live = s->configs.count + s->modes.count + 2 * s->contexts.count + s->kek_count + s->dek_count + s->trash.count + s->kept_count, removed = 0;
 
   for (size_t i = 0; i < s->subjects.count; i++) live += ((const registry_subject *)s->subjects.entries[i].value)->count;
   if (records < COMPACT_FROM || records / 2 < live) return CSFLE_OK;

@@ -70,6 +70,7 @@ static void free_refs(void *p)
 }
 
 static void free_trash(void *p) { registry_trash_free((registry_trash *)p); }
+static void free_moving(void *p) { registry_moving_free((registry_moving *)p); }
 
 static void free_kek(void *p)
 {
@@ -93,6 +94,7 @@ void registry_state_free(registry_state *s)
   csfle__map_free(&s->keks, free_kek);
   csfle__map_free(&s->trash_by_key, NULL);
   csfle__map_free(&s->trash, free_trash);
+  csfle__map_free(&s->moves, free_moving);
   registry_guids_free(s->guids);
   csfle__free(s);
 }
@@ -114,15 +116,14 @@ static void skipped(registry_state *s, const registry_record *r, const char *why
 }
 
 /* a record of our own topic: {"kind":"ids","context":"."} -> {"max":n}, so that no id is given out twice after its
-   schema was permanently deleted and compacted away; or what is in the trash */
+   schema was permanently deleted and compacted away; or what is in the trash, or was before a move */
 static void apply_own(registry_state *s, yyjson_val *key, yyjson_val *value)
 {
-  int64_t max;
-  if (csfle__eq_str(csfle__json_member_text(key, "kind"), "trash")) {
-    registry_apply_trash(s, key, value);
-    return;
-  }
-  if (!csfle__eq_str(csfle__json_member_text(key, "kind"), "ids")) return;
+  int64_t      max;
+  csfle__bytes kind = csfle__json_member_text(key, "kind");
+  if (csfle__eq_str(kind, "trash")) registry_apply_trash(s, key, value);
+  if (csfle__eq_str(kind, "move") || csfle__eq_str(kind, "moved")) registry_apply_move(s, key, value);
+  if (!csfle__eq_str(kind, "ids")) return;
   csfle__bytes context = csfle__json_member_text(key, "context");
   if (!context.len || !csfle__json_i64(csfle__json_member(value, "max"), &max) || max < 0 || max > INT32_MAX) return;
   registry_context *c = registry_state_context_made(s, context);

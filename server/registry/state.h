@@ -114,6 +114,7 @@ typedef struct registry_kek {
 } registry_kek;
 
 typedef struct registry_trash registry_trash; /* trash.h */
+typedef struct registry_moving registry_moving; /* move.h */
 
 typedef struct registry_refs {
   registry_version **at;
@@ -131,6 +132,8 @@ typedef struct registry_state {
   csfle__map keks;       /**< name -> registry_kek * */
   csfle__map trash;      /**< id -> registry_trash * */
   csfle__map trash_by_key; /**< key of a record -> the first registry_trash * of it */
+  csfle__map moves;      /**< name of a KEK -> registry_moving *: what a move replaced */
+  size_t     kept_count; /**< records of moves */
   size_t     kek_count, dek_count; /**< soft-deleted ones too [DEK 4.7] */
   size_t     parsed_count;
   const csfle__log *log;
@@ -196,6 +199,8 @@ void registry_apply_mode(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_apply_context(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_apply_trash(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_trash_free(registry_trash *t);
+void registry_apply_move(registry_state *s, yyjson_val *key, yyjson_val *value);
+void registry_moving_free(registry_moving *m);
 void registry_apply_key(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value);
 registry_context *registry_state_context_made(registry_state *s, csfle__bytes name);
 void registry_version_remove(registry_state *s, registry_version *v);

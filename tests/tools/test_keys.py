@@ -470,6 +470,78 @@ def verifies(w):
     same(json.loads(expect(w.run("keys", "verify-backup", "few.jsonl", "-o", "json", *nowhere, secret=None), 7).out)["unwrapped"], 0, "without the secret")
 
 
+def moves(w):
+    """kek move: all data keys under another key at once, readers go on; a dry run, what fails and what a rule forbids change nothing; --undo, --confirm"""
+    other = ("-X", "rule.executors._to_.param.secret=@new-secret")
+    w.write("new-secret", "another secret, of another KMS\n")
+    make_kek(w, "mv", "--kms-prop", "p=1")
+    quiet_rule = rule("ERROR", kek="mv")
+    for name in ("encrypt.kms.type", "encrypt.kms.key.id"):
+        del quiet_rule["domainRules"][0]["params"][name]
+    topic = w.topic("moved", quiet_rule)
+    records = [customer(i) for i in range(3)]
+    expect(w.run("produce", *w.kafka(topic), "-p", "0", stdin=lines_of(records)), 0)
+    expect(w.run("dek", "create", "mv", "gone", "--algorithm", "AES256_SIV"), 0)
+    expect(w.run("dek", "delete", "mv", "gone", "--algorithm", "AES256_SIV"), 0)
+
+    def state():
+        return (json.loads(expect(w.run("kek", "describe", "mv", "-o", "json"), 0).out), json.loads(expect(w.run("dek", "list", "mv", "--all", "-o", "json"), 0).out))
+
+    def reads(secret):
+        return w.run("consume", *w.kafka(topic), "-p", "0", "-e", "-q", secret=secret)
+
+    before = state()
+    same(expect(w.run("kek", "move", "mv", "--to", "local-kms:demo-2", "--dry-run", *other), 0).out,
+         "KEK mv: 2 data keys were unwrapped and wrapped, and would move from local-kms demo to local-kms demo-2\n", "dry run")
+    for argv, code, text in ((("--to", "nonsense"), 2, "TYPE:ID"), (("--to", "local-kms:"), 2, "TYPE:ID"), (("--to", "local-kms:demo"), 6, "has that key already"),
+                             (("--to", "local-kms:x", "--undo"), 2, "one of"), (("--to", "aws-kms:nope", *other), 1, "nothing was changed: new key"), ((), 3, "no move"),
+                             (("--confirm",), 3, "no move"), (("--undo",), 3, "no move")):
+        expect(w.run("kek", "move", "mv", *argv), code, err=text, quiet_out=True)
+    expect(w.run("kek", "move", "mv", "--to", "local-kms:demo-2", *other, secret="wrong"), 1, err="nothing was changed: old key, subject gone", quiet_out=True)
+    same(state(), before, "what refused moves leave")
+
+    moved = expect(w.run("kek", "move", "mv", "--to", "local-kms:demo-2", *other), 0)
+    need(moved.out.startswith("KEK mv: 2 data keys moved from local-kms demo to local-kms demo-2\n") and "another secret" not in moved.out + moved.err, moved)
+    after = state()
+    same((after[0]["kmsKeyId"], after[0]["kmsProps"]), ("demo-2", {"p": "1"}), "KEK")
+    same([(d["subject"], d["version"], d["deleted"]) for d in after[1]], [(d["subject"], d["version"], d["deleted"]) for d in before[1]], "data keys")
+    need(not {d["encryptedKeyMaterial"] for d in after[1]} & {d["encryptedKeyMaterial"] for d in before[1]}, "material is the old")
+    same(parsed(expect(reads("another secret, of another KMS"), 0).out), records, "records after the move")
+    need(reads(SECRET).code in (4, 7), "the old key still reads")
+    same(TIME.sub("TIME", expect(w.run("kek", "move", "mv"), 0).out), "moved          TIME\nkms type was   local-kms\nkey id was     demo\ndata keys      2\n", "status")
+    same(json.loads(expect(w.run("kek", "move", "mv", "-o", "json"), 0).out)["kmsKeyId"], "demo", "status")
+    expect(w.run("kek", "move", "mv", "--to", "local-kms:demo-3", *other, secret="another secret, of another KMS"), 6, err="confirm or undo", quiet_out=True)
+    same(expect(w.run("kek", "move", "mv", "--undo"), 0).out, "undone: the move of KEK mv\n", "undo")
+    back = state()
+    same([d["encryptedKeyMaterial"] for d in back[1]], [d["encryptedKeyMaterial"] for d in before[1]], "material after the undo")
+    same(parsed(expect(reads(SECRET), 0).out), records, "records after the undo")
+    same(json.loads(expect(w.run("kek", "move", "mv", "--to", "local-kms:demo-2", "--kms-properties", "q=2", "-o", "json", *other), 0).out), {"moved": True, "deks": 2}, "JSON")
+    expect(w.run("dek", "create", "mv", "since", secret="another secret, of another KMS"), 0)
+    expect(w.run("kek", "move", "mv", "--undo"), 6, err="1 data keys of KEK 'mv' were made", quiet_out=True)
+    same(expect(w.run("kek", "move", "mv", "--confirm"), 0).out, "confirmed the move of KEK mv\n", "confirm")
+    # back again by a move, for what was made since
+    expect(w.run("kek", "move", "mv", "--to", "local-kms:demo", "-X", "rule.executors._to_.param.secret=@secret", secret="another secret, of another KMS"), 0, out="3 data keys moved")
+    same(parsed(expect(reads(SECRET), 0).out), records, "records after moving back")
+
+
+def moves_against_rules(w):
+    """a rule that names the old key is told, and the move asked for; another registry cannot move"""
+    other = ("-X", "rule.executors._to_.param.secret=@new-secret")
+    make_kek(w, "mr")
+    topic = w.topic("ruled", rule("ERROR", kek="mr"))
+    expect(w.run("dek", "create", "mr", f"{topic}-value"), 0)
+    result = expect(w.run("kek", "move", "mr", "--to", "local-kms:demo-2", *other), 2, err="ruled-value version 1, the newest", quiet_out=True)
+    need("use.latest.version=true" in result.err and "there is no terminal" in result.err, result)
+    code, shown = on_terminal(w, ["kek", "move", "mr", "--to", "local-kms:demo-2"], "no")
+    need(code == 1 and "Type mr to move it all the same: " in shown, shown)
+    same(json.loads(expect(w.run("kek", "describe", "mr", "-o", "json"), 0).out)["kmsKeyId"], "demo", "key")
+    expect(w.run("kek", "move", "mr", "--to", "local-kms:demo-2", "--dry-run", *other), 0, err="ruled-value version 1")
+    expect(w.run("kek", "move", "mr", "--to", "local-kms:demo-2", "--yes", *other), 0)
+    fake = Fake([kek("k")], [dek("k", "s")], ours=False)
+    expect(w.run("kek", "move", "k", "--to", "local-kms:x", "-r", fake.url), 1, err="no csfle-registry", quiet_out=True)
+    fake.shutdown()
+
+
 def away_and_denied(w):
     """every command tells 5 when the registry is away and 4 when it refuses, in a line or two"""
     class Denies(http.server.BaseHTTPRequestHandler):
@@ -488,7 +560,7 @@ def away_and_denied(w):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denies)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     commands = [("kek", "create", "k", "--kms-type", "local-kms", "--kms-key", "x"), ("kek", "list"), ("kek", "describe", "k"), ("kek", "update", "k", "--doc", "d"),
-                ("kek", "test", "k"), ("kek", "rotate", "k"), ("kek", "delete", "k"), ("kek", "delete", "k", "--permanent", "--yes"), ("kek", "undelete", "k"),
+                ("kek", "test", "k"), ("kek", "rotate", "k"), ("kek", "delete", "k"), ("kek", "delete", "k", "--permanent", "--yes"), ("kek", "undelete", "k"), ("kek", "move", "k", "--to", "local-kms:x"), ("kek", "move", "k", "--confirm"),
                 ("dek", "create", "k", "s"), ("dek", "rotate", "k", "s"), ("dek", "list", "k"), ("dek", "describe", "k", "s"), ("dek", "delete", "k", "s"),
                 ("dek", "undelete", "k", "s"), ("dek", "subject", "list", "k"), ("dek", "version", "list", "k", "s"), ("keys", "report"), ("keys", "backup", "never")]
     try:
@@ -511,7 +583,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, away_and_denied,
+TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_against_rules, away_and_denied,
          hostile_names]
 
 

@@ -129,7 +129,10 @@ TEST(what_is_no_key_or_schema_is_refused)
 
 TEST(a_changed_byte_anywhere_is_noticed)
 {
-  csfle_buf b;
+  csfle_buf    b;
+  csfle__seed *none = NULL;
+  assert_int_equal(csfle__seed_new(&none, CSFLE__NONE, NULL), CSFLE_E_CONFIG);
+  assert_int_equal(csfle__seed_new(&none, BYTES("\n\n"), NULL), CSFLE_E_CONFIG);
   csfle_buf_init(&b, 0, 0);
   assert_ok(write_items(&b, items, 3, err));
   for (size_t i = 0; i < b.len - 1; i++) { /* the last byte is a line end */
