@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* ENC-1 to ENC-6 */
+/* ENC-1 ENC-2 ENC-3 ENC-4 ENC-5 ENC-6 */
 TEST(every_key_message_vector_is_accepted_or_refused_as_it_should)
 {
   yyjson_doc *doc = csfle_test_vectors("encryption.json");
