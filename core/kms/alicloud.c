@@ -250,13 +250,13 @@ static csfle_status take(const csfle__alicloud *a, csfle__kms_call *call, const 
   yyjson_doc  *doc = NULL;
   csfle_status rc = csfle__json_parse_secret(&doc, csfle__buf_view(&call->io.reply.body), err);
   if (rc == CSFLE_E_NOMEM) return rc;
-  if (rc != CSFLE_OK) return csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer is not JSON");
+  if (rc != CSFLE_OK) return csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer is not JSON");
   yyjson_val  *root = yyjson_doc_get_root(doc);
   csfle__bytes text = csfle__json_member_text(root, call->unwrap ? "Plaintext" : "CiphertextBlob");
-  if (!call->unwrap) rc = text.len ? csfle__secret_copy(&call->out, text, err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no CiphertextBlob");
+  if (!call->unwrap) rc = text.len ? csfle__secret_copy(&call->out, text, err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no CiphertextBlob");
   else if (!right_key(a, csfle__json_member_text(root, "KeyId"))) rc = csfle__http_failf(about, CSFLE_E_DECRYPT, err, "decryption failed: wrong key id");
   else if (!csfle__http_unbase64(text, &call->out, &rc))
-    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no Plaintext in base64");
+    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no Plaintext in base64");
   yyjson_doc_free(doc);
   return rc;
 }

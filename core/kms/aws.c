@@ -59,8 +59,7 @@ csfle_status csfle__aws_fail(const csfle__http_about *about, const csfle__kms_ca
   else if (one_of(w->code, unknown)) rc = CSFLE_E_UNAUTHENTICATED;
   else if (rc == CSFLE_E_DECRYPT && csfle__aws_transient(&call->io.reply, w)) rc = strstr(w->code, "Timeout") ? CSFLE_E_UNAVAILABLE : CSFLE_E_THROTTLED;
   else if (rc != CSFLE_E_UNAUTHENTICATED && (strstr(w->code, "AccessDenied") || strstr(w->code, "Unauthorized"))) rc = CSFLE_E_FORBIDDEN;
-  else if (rc == CSFLE_E_DECRYPT && !one_of(w->code, record)) /* a redirect, a 404 of somebody else: nothing that another record could change */
-    rc = call->io.reply.status >= 500 ? CSFLE_E_UNAVAILABLE : CSFLE_E_CONFIG;
+  else if (rc == CSFLE_E_DECRYPT && !one_of(w->code, record)) rc = CSFLE_E_CONFIG; /* a 404 of somebody else: nothing that another record could change */
   if (err) err->code = rc;
   return rc;
 }

@@ -249,7 +249,7 @@ static csfle_status take(const azure *a, const work *w, csfle__kms_call *call, c
   yyjson_doc_free(doc);
   for (size_t i = 0; i < text.len; i++) text.ptr[i] = text.ptr[i] == '-' ? '+' : text.ptr[i] == '_' ? '/' : text.ptr[i];
   if (rc == CSFLE_OK && !csfle__http_unbase64(csfle__secret_view(&text), &value, &rc))
-    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no value in base64url");
+    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no value in base64url");
   if (rc == CSFLE_OK && !call->unwrap && a->save) {
     rc = csfle__secret_make(&call->out, HEADER_LEN + value.len, err);
     if (rc == CSFLE_OK) {

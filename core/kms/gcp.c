@@ -310,7 +310,7 @@ static csfle_status take(csfle__kms_call *call, const csfle__http_about *about, 
   yyjson_val *root = doc ? yyjson_doc_get_root(doc) : NULL;
   const char *name = call->unwrap ? "plaintext" : "ciphertext";
   if (!csfle__http_unbase64(csfle__json_member_text(root, name), &call->out, &rc)) {
-    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no %s in base64", name);
+    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no %s in base64", name);
   } else {
     *damaged = !csfle__bearer_number(root, call->unwrap ? "plaintextCrc32c" : "ciphertextCrc32c", &crc) || crc != (int64_t)csfle__crc32c(csfle__secret_view(&call->out)) ||
                (!call->unwrap && !yyjson_is_true(csfle__json_member(root, "verifiedPlaintextCrc32c")));

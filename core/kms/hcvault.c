@@ -219,9 +219,9 @@ static csfle_status take(csfle__kms_call *call, const csfle__http_about *about, 
   rc = CSFLE_OK;
   if (!call->unwrap) {
     /* the literal text is what is stored [ENC-97] */
-    rc = is_wrapped(text) ? csfle__secret_copy(&call->out, text, err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no data.ciphertext that begins with vault:v");
+    rc = is_wrapped(text) ? csfle__secret_copy(&call->out, text, err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no data.ciphertext that begins with vault:v");
   } else if (!csfle__http_unbase64(text, &call->out, &rc)) {
-    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_DECRYPT, err, "answer has no data.plaintext in base64");
+    rc = rc == CSFLE_E_NOMEM ? csfle__nomem(err) : csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no data.plaintext in base64");
   }
   yyjson_doc_free(doc);
   return rc;

@@ -313,8 +313,9 @@ csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call 
   code = r->status == 401 ? CSFLE_E_UNAUTHENTICATED
        : r->status == 403 ? CSFLE_E_FORBIDDEN
        : r->status == 429 ? CSFLE_E_THROTTLED
-       : csfle__http_transient(r) ? CSFLE_E_UNAVAILABLE
-                                  : CSFLE_E_DECRYPT;
+       : csfle__http_transient(r) || r->status >= 500 ? CSFLE_E_UNAVAILABLE
+       : r->status < 400 ? CSFLE_E_CONFIG /* a redirect: something else than a KMS is at this address, whatever the record */
+                         : CSFLE_E_DECRYPT;
   csfle__http_failf(a, code, err, "HTTP %d%s%s%s%s", r->status, w->code[0] ? " " : "", w->code, w->message[0] ? ": " : "",
                     repeats_secret(call, w->message) ? "(what the KMS says repeats secrets of the request)" : w->message);
   if (err) {

@@ -117,7 +117,7 @@ typedef struct csfle__http_about {
 } csfle__http_about;
 /**
  * "aws-kms key 'arn:...': Decrypt: HTTP 400 AccessDeniedException: not authorized". Code: 401 UNAUTHENTICATED, 403
- * FORBIDDEN, 429 THROTTLED, other transient UNAVAILABLE or TIMEOUT, a refused address POLICY, else DECRYPT; err->http and
+ * FORBIDDEN, 429 THROTTLED, other transient and 5xx UNAVAILABLE or TIMEOUT, a refused address POLICY, a redirect CONFIG, else DECRYPT; err->http and
  * retry_after_ms are set. The driver may change err->code to what it knows better. A message that repeats key material
  * or a token of the request is left out. [ENC-102]
  */

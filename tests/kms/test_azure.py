@@ -481,7 +481,7 @@ def _():
     for body in (b"", b"{", b"null", b"[]", b'{"value":7}', b'{"value":""}', b'{"value":"%%%"}', b'{"kid":"x"}', b"\xff\xfe"):
         fresh()
         vault.fault(bench.status(200, body))
-        bad(unwrap(WRAPPED), "DECRYPT", 0, "answer has no value")
+        bad(unwrap(WRAPPED), "UNAVAILABLE", 0, "answer has no value")
     for body in (b"", b"{", b"{}", b'{"access_token":""}', b'{"access_token":1}', b'{"access_token":"a\\r\\nX: y"}', b'{"token":"x"}'):
         fresh()
         login.fault(bench.status(200, body))

@@ -307,9 +307,9 @@ def _():
     fresh(*[error(503, "UNAVAILABLE", "try later")] * 3)
     bad(wrap(props=props), "UNAVAILABLE", 503, "token: HTTP 503")
     need(paths() == ["/token"] * 3, paths())
-    for code in (400, 409, 501):
+    for code, verdict in ((400, "DECRYPT"), (409, "DECRYPT"), (501, "UNAVAILABLE")):
         fresh(*[error(code, "X", "no")] * 3)
-        bad(wrap(), "DECRYPT", code)
+        bad(wrap(), verdict, code)
         need(len(proxy.seen) == 1, paths())
 
 
@@ -367,7 +367,7 @@ def _():
         need(len(proxy.seen) == 3, paths())  # nothing has side effects here
     for body in (b"", b"[]", b"{}", b"<html>proxy login</html>", b'{"ciphertext":7}', b'{"ciphertext":""}', b'{"ciphertext":"%%%"}', b'{"ciphertext":"AA==', b"\xff\xfe"):
         fresh(bench.status(200, body))
-        bad(wrap(), "DECRYPT", 0, "ciphertext")
+        bad(wrap(), "UNAVAILABLE", 0, "ciphertext")
         need(len(proxy.seen) == 1, paths())
     for body in (b"", b"{}", b"nonsense", b'{"access_token":7}', b'{"access_token":""}'):
         fresh(bench.status(200, body))

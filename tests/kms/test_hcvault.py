@@ -415,7 +415,7 @@ def _():
 
 @tap.case("ENC-99: what cannot get better is not tried again")
 def _():
-    for code, verdict in ((400, "DECRYPT"), (401, "UNAUTHENTICATED"), (403, "FORBIDDEN"), (404, "KEY_GONE"), (405, "DECRYPT"), (413, "DECRYPT"), (501, "DECRYPT")):
+    for code, verdict in ((400, "DECRYPT"), (401, "UNAUTHENTICATED"), (403, "FORBIDDEN"), (404, "KEY_GONE"), (405, "DECRYPT"), (413, "DECRYPT"), (501, "UNAVAILABLE")):
         fresh(status(code, "<html>\r\nnot JSON</html>"))
         refused(wrap(through=proxy), verdict, code)
         need(len(proxy.seen) == 1, f"{code}: {paths()}")
@@ -426,7 +426,7 @@ def _():
     for props in (TOKEN, ROLE):
         for code in (301, 302, 303, 308):
             fresh(status(code, headers={"Location": elsewhere.url + "/v1/transit/encrypt/cards"}))
-            refused(wrap(props=props, through=proxy), "DECRYPT", code)
+            refused(wrap(props=props, through=proxy), "CONFIG", code)
             need(len(proxy.seen) == 1 and not elsewhere.seen, f"{paths()} {elsewhere.seen}")
         fresh(*[redirect(elsewhere.url + "/v1/transit/encrypt/cards")] * 3)  # what a standby node says that cannot forward
         refused(wrap(props=props, through=proxy), "UNAVAILABLE", 307, "not the active one")
@@ -476,12 +476,12 @@ def _():
     for text in ("", "null", "[]", "{}", '{"data":null}', '{"data":{}}', '{"data":{"ciphertext":7}}', '{"data":{"ciphertext":""}}', '{"data":{"ciphertext":"plain"}}',
                  '{"data":{"ciphertext":"vault:v1:"}}', '{"data":{"ciphertext":"vault:v1:a\\nb"}}', '{"data":{"ciphertext":"vault:v1:QUJD"}', "[" * 100000, "\0", "<html>"):
         fresh(body(text))
-        refused(wrap(through=proxy), "DECRYPT", says="no data.ciphertext")
+        refused(wrap(through=proxy), "UNAVAILABLE", says="no data.ciphertext")
         need(len(proxy.seen) == 1, paths())
     text = encrypted(PLAIN)
     for answer in ("", "{}", '{"data":{"plaintext":""}}', '{"data":{"plaintext":"%%%"}}', '{"data":{"plaintext":["QUJD"]}}', '{"data":{"ciphertext":"QUJD"}}'):
         fresh(body(answer))
-        refused(unwrap(text, through=proxy), "DECRYPT", says="no data.plaintext")
+        refused(unwrap(text, through=proxy), "UNAVAILABLE", says="no data.plaintext")
     for answer in ("", "{}", '{"auth":null}', '{"auth":{"client_token":""}}', '{"auth":{"client_token":5}}', '{"auth":{"client_token":"a\\r\\nX-Evil: 1"}}'):
         fresh(body(answer))
         refused(wrap(props=ROLE, through=proxy), "UNAVAILABLE", says="no auth.client_token")

@@ -210,7 +210,7 @@ TEST(errors_are_classified_and_only_transient_ones_are_tried_again)
     { 404, "{\"Code\":\"Forbidden.AliasNotFound\"}", 1, CSFLE_E_KEY_GONE, "AliasNotFound" }, { 409, "{\"Code\":\"Rejected.Unavailable\"}", 1, CSFLE_E_KEY_GONE, "Rejected.Unavailable" },
     { 400, "{\"Code\":\"SignatureDoesNotMatch\"}", 1, CSFLE_E_UNAUTHENTICATED, "SignatureDoesNotMatch" }, { 404, "{\"Code\":\"InvalidAccessKeyId.NotFound\"}", 1, CSFLE_E_UNAUTHENTICATED, "NotFound" },
     { 400, "{\"Code\":\"Throttling.User\"}", 3, CSFLE_E_THROTTLED, "Throttling" }, { 503, "", 3, CSFLE_E_UNAVAILABLE, "503" }, { 429, "", 3, CSFLE_E_THROTTLED, "429" },
-    { 400, "{\"Code\":\"InvalidParameter\"}", 1, CSFLE_E_DECRYPT, "InvalidParameter" }, { 200, "{}", 1, CSFLE_E_DECRYPT, "no CiphertextBlob" }, { 200, "{\"CiphertextBlob\":\"\"}", 1, CSFLE_E_DECRYPT, "no CiphertextBlob" },
+    { 400, "{\"Code\":\"InvalidParameter\"}", 1, CSFLE_E_DECRYPT, "InvalidParameter" }, { 200, "{}", 1, CSFLE_E_UNAVAILABLE, "no CiphertextBlob" }, { 200, "{\"CiphertextBlob\":\"\"}", 1, CSFLE_E_UNAVAILABLE, "no CiphertextBlob" },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     csfle_error  err = CSFLE_ERROR_INIT;

@@ -304,11 +304,11 @@ TEST(each_answer_has_its_verdict_and_only_transient_ones_are_tried_three_times)
   static const struct { bool login; int status; const char *body; csfle_status rc; unsigned tries; const char *says; } cases[] = {
     { false, 400, "{\"error\":{\"code\":\"BadParameter\",\"message\":\"bad length\"}}", CSFLE_E_DECRYPT, 1, "azure-kms key '" PINNED "': decrypt: HTTP 400 BadParameter: bad length" },
     { false, 403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no permission\",\"innererror\":{\"code\":\"KeyDisabled\"}}}", CSFLE_E_FORBIDDEN, 1, "HTTP 403 Forbidden" },
-    { false, 404, "{\"error\":{\"code\":\"KeyNotFound\",\"message\":\"gone\"}}", CSFLE_E_KEY_GONE, 1, "KeyNotFound: gone" }, { false, 302, "", CSFLE_E_DECRYPT, 1, "HTTP 302" },
+    { false, 404, "{\"error\":{\"code\":\"KeyNotFound\",\"message\":\"gone\"}}", CSFLE_E_KEY_GONE, 1, "KeyNotFound: gone" }, { false, 302, "", CSFLE_E_CONFIG, 1, "HTTP 302" },
     { false, 408, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 408" }, { false, 429, "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\"}}", CSFLE_E_THROTTLED, 3, "Throttled: slow" },
     { false, 500, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 500" }, { false, 502, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 502" }, { false, 503, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 503" },
     { false, 504, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 504" }, { false, 0, "connection refused", CSFLE_E_UNAVAILABLE, 3, "connection refused" }, { false, 0, CSFLE__REFUSED_ADDRESS, CSFLE_E_POLICY, 1, CSFLE__HOSTS_PROPERTY },
-    { false, 200, "", CSFLE_E_DECRYPT, 1, "no value in base64url" }, { false, 200, "{\"value\":\"a b\"}", CSFLE_E_DECRYPT, 1, "no value in base64url" }, { false, 200, "[", CSFLE_E_DECRYPT, 1, "no value" },
+    { false, 200, "", CSFLE_E_UNAVAILABLE, 1, "no value in base64url" }, { false, 200, "{\"value\":\"a b\"}", CSFLE_E_UNAVAILABLE, 1, "no value in base64url" }, { false, 200, "[", CSFLE_E_UNAVAILABLE, 1, "no value" },
     { true, 400, "{\"error\":\"invalid_request\",\"error_description\":\"AADSTS90002: no tenant\"}", CSFLE_E_UNAUTHENTICATED, 1, "token: HTTP 400 invalid_request: AADSTS90002: no tenant" },
     { true, 401, "{\"error\":\"invalid_client\",\"error_description\":\"AADSTS7000215: wrong\"}", CSFLE_E_UNAUTHENTICATED, 1, "HTTP 401 invalid_client" },
     { true, 503, "", CSFLE_E_UNAVAILABLE, 3, "token: HTTP 503" }, { true, 200, "{}", CSFLE_E_UNAVAILABLE, 1, "no access_token" }, { true, 200, "<html>", CSFLE_E_UNAVAILABLE, 1, "no access_token" },

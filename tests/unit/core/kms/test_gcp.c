@@ -230,8 +230,8 @@ TEST(each_answer_has_its_verdict_and_only_transient_ones_are_tried_three_times)
     { false, 403, ERROR("403", "PERMISSION_DENIED", "no"), CSFLE_E_FORBIDDEN, 1, "HTTP 403 PERMISSION_DENIED: no" }, { false, 404, ERROR("404", "NOT_FOUND", "gone"), CSFLE_E_KEY_GONE, 1, "NOT_FOUND" },
     { false, 429, ERROR("429", "RESOURCE_EXHAUSTED", "quota"), CSFLE_E_THROTTLED, 3, "RESOURCE_EXHAUSTED: quota" }, { false, 500, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 500" },
     { false, 502, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 502" }, { false, 503, ERROR("503", "UNAVAILABLE", "x"), CSFLE_E_UNAVAILABLE, 3, "HTTP 503 UNAVAILABLE" }, { false, 504, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 504" },
-    { false, 0, "timed out", CSFLE_E_TIMEOUT, 3, "timed out" }, { false, 0, CSFLE__REFUSED_ADDRESS, CSFLE_E_POLICY, 1, CSFLE__HOSTS_PROPERTY }, { false, 302, "", CSFLE_E_DECRYPT, 1, "HTTP 302" },
-    { false, 200, "", CSFLE_E_DECRYPT, 1, "no plaintext in base64" }, { false, 200, "{\"plaintext\":7}", CSFLE_E_DECRYPT, 1, "no plaintext in base64" }, { false, 200, "<html>", CSFLE_E_DECRYPT, 1, "no plaintext" },
+    { false, 0, "timed out", CSFLE_E_TIMEOUT, 3, "timed out" }, { false, 0, CSFLE__REFUSED_ADDRESS, CSFLE_E_POLICY, 1, CSFLE__HOSTS_PROPERTY }, { false, 302, "", CSFLE_E_CONFIG, 1, "HTTP 302" },
+    { false, 200, "", CSFLE_E_UNAVAILABLE, 1, "no plaintext in base64" }, { false, 200, "{\"plaintext\":7}", CSFLE_E_UNAVAILABLE, 1, "no plaintext in base64" }, { false, 200, "<html>", CSFLE_E_UNAVAILABLE, 1, "no plaintext" },
     { true, 400, "{\"error\":\"invalid_scope\"}", CSFLE_E_UNAUTHENTICATED, 1, "token: HTTP 400 invalid_scope" }, { true, 404, "", CSFLE_E_UNAUTHENTICATED, 1, "token: HTTP 404" },
     { true, 503, "", CSFLE_E_UNAVAILABLE, 3, "token: HTTP 503" }, { true, 200, "{}", CSFLE_E_UNAVAILABLE, 1, "no access_token" }, { true, 200, "", CSFLE_E_UNAVAILABLE, 1, "no access_token" },
   };

@@ -139,15 +139,15 @@ TEST(each_answer_has_its_verdict_and_only_transient_ones_are_tried_three_times)
     { 400, "{\"errors\":[\"missing 'context' for key derivation; the key was created using a derived key\"]}", CSFLE_E_CONFIG, 1, "derived=true cannot be used" },
     { 403, "{\"errors\":[\"permission denied\"]}", CSFLE_E_FORBIDDEN, 1, "HTTP 403: permission denied" },
     { 404, "{\"errors\":[\"no handler for route\"]}", CSFLE_E_KEY_GONE, 1, "HTTP 404: no handler for route" },
-    { 404, "", CSFLE_E_KEY_GONE, 1, "HTTP 404" }, { 301, "<html>", CSFLE_E_DECRYPT, 1, "HTTP 301" },
+    { 404, "", CSFLE_E_KEY_GONE, 1, "HTTP 404" }, { 301, "<html>", CSFLE_E_CONFIG, 1, "HTTP 301" },
     { 307, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 307: this node is not the active one" },
     { 412, "{\"errors\":[\"required index state not present\"]}", CSFLE_E_UNAVAILABLE, 3, "HTTP 412" },
     { 429, "{\"errors\":[\"request path limited\"]}", CSFLE_E_THROTTLED, 3, "HTTP 429: request path limited" },
     { 500, "{\"errors\":[\"internal error\"]}", CSFLE_E_UNAVAILABLE, 3, "HTTP 500" }, { 502, "bad gateway", CSFLE_E_UNAVAILABLE, 3, "HTTP 502" },
     { 503, "{\"errors\":[\"Vault is sealed\"]}", CSFLE_E_UNAVAILABLE, 3, "HTTP 503: Vault is sealed" }, { 504, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 504" },
     { 0, "connection refused", CSFLE_E_UNAVAILABLE, 3, "connection refused" }, { 0, CSFLE__REFUSED_ADDRESS, CSFLE_E_POLICY, 1, CSFLE__HOSTS_PROPERTY },
-    { 200, "", CSFLE_E_DECRYPT, 1, "no data.plaintext" }, { 200, "{\"data\":[]}", CSFLE_E_DECRYPT, 1, "no data.plaintext" },
-    { 200, "{\"data\":{\"plaintext\":\"b?\"}}", CSFLE_E_DECRYPT, 1, "in base64" }, { 200, "{\"data\":{\"plaintext\":\"\"}}", CSFLE_E_DECRYPT, 1, "in base64" },
+    { 200, "", CSFLE_E_UNAVAILABLE, 1, "no data.plaintext" }, { 200, "{\"data\":[]}", CSFLE_E_UNAVAILABLE, 1, "no data.plaintext" },
+    { 200, "{\"data\":{\"plaintext\":\"b?\"}}", CSFLE_E_UNAVAILABLE, 1, "in base64" }, { 200, "{\"data\":{\"plaintext\":\"\"}}", CSFLE_E_UNAVAILABLE, 1, "in base64" },
   };
   size_t i;
   for (i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -262,7 +262,7 @@ TEST(missing_credentials_and_foreign_bytes_are_refused_before_anything_is_sent)
   assert_int_equal(world_once(&w, "hcvault", KEY, true, BYTES(""), NULL), CSFLE_E_DECRYPT);
   line  script[] = { { "POST", ENCRYPT, NULL, NULL, 200, NULL, "{\"data\":{\"ciphertext\":\"plain:v1:x\"}}" }, { 0 } };
   world v = with_token(script);
-  assert_int_equal(world_once(&v, "hcvault", KEY, false, BYTES("m"), NULL), CSFLE_E_DECRYPT);
+  assert_int_equal(world_once(&v, "hcvault", KEY, false, BYTES("m"), NULL), CSFLE_E_UNAVAILABLE);
 }
 
 /* the recorded member "name" is one client's own */
