@@ -1,0 +1,214 @@
+/*
+ * Shared DEKs through csfle-registry: reads a second that unwrap each time (local-kms, csfle.shared.dek.cache.ms=0), that
+ * find the key in memory, and of a DEK that is not shared; and the memory that 20,000 DEKs take. No budget: figures.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECTIONS 32
+#define REQUESTS    20000
+#define ROUNDS      3
+#define DEKS        20000
+
+static void die(const char *what)
+{
+  fprintf(stderr, "bench_unwrap: %s: %s\n", what, strerror(errno));
+  exit(2);
+}
+
+static double now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+typedef struct server {
+  pid_t pid;
+  int   port;
+} server;
+
+static server start(const char *path, const char *cache)
+{
+  server s;
+  int    fd[2];
+  char   line[256];
+  if (pipe(fd) != 0) die("pipe");
+  s.pid = fork();
+  if (s.pid < 0) die("fork");
+  if (s.pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(fd[1], 1);
+    close(fd[0]), close(fd[1]);
+    execl(path, path, "--port", "0", "--store", "memory", "-X", cache, "-X", "dek.registry.max.keys=100000", (char *)NULL);
+    _exit(127);
+  }
+  close(fd[1]);
+  FILE *f = fdopen(fd[0], "r");
+  if (!f || !fgets(line, sizeof line, f) || sscanf(line, "listening on http://127.0.0.1:%d", &s.port) != 1) die(path);
+  return s;
+}
+
+static void stop(server s)
+{
+  kill(s.pid, SIGTERM);
+  waitpid(s.pid, NULL, 0);
+}
+
+static int dial(int port)
+{
+  struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+  int                fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) die("connect");
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  return fd;
+}
+
+static void send_request(int fd, const char *method, const char *path, const char *body)
+{
+  char text[1024];
+  int  n = body ? snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", method, path, strlen(body), body)
+                : snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\n\r\n", method, path);
+  if (send(fd, text, (size_t)n, MSG_NOSIGNAL) != n) die("send");
+}
+
+static void read_answer(int fd, const char *has)
+{
+  char   buf[8192];
+  size_t got = 0;
+  for (;;) {
+    ssize_t n = recv(fd, buf + got, sizeof buf - 1 - got, 0);
+    if (n <= 0) die("recv");
+    got += (size_t)n;
+    buf[got] = 0;
+    char *end = strstr(buf, "\r\n\r\n"), *length = strcasestr(buf, "Content-Length:");
+    if (!end || !length || got < (size_t)(end + 4 - buf) + (size_t)atol(length + 15)) continue;
+    if (strncmp(buf, "HTTP/1.1 200", 12) != 0 || (has && !strstr(end, has))) {
+      errno = 0;
+      die(buf);
+    }
+    return;
+  }
+}
+
+static void call(int fd, const char *method, const char *path, const char *body)
+{
+  send_request(fd, method, path, body);
+  read_answer(fd, NULL);
+}
+
+/* answers a second of the best of some rounds, each connection with one request under way */
+static double reads(server s, const char *path, const char *has)
+{
+  int    fds[CONNECTIONS];
+  double best = 0;
+  for (int i = 0; i < CONNECTIONS; i++) fds[i] = dial(s.port);
+  for (int round = 0; round < ROUNDS; round++) {
+    double from = now();
+    for (int i = 0; i < CONNECTIONS; i++) send_request(fds[i], "GET", path, NULL);
+    for (int n = 0; n < REQUESTS; n++) {
+      int fd = fds[n % CONNECTIONS];
+      read_answer(fd, has);
+      if (n + CONNECTIONS < REQUESTS) send_request(fd, "GET", path, NULL);
+    }
+    double rate = REQUESTS / (now() - from);
+    if (rate > best) best = rate;
+  }
+  for (int i = 0; i < CONNECTIONS; i++) close(fds[i]);
+  return best;
+}
+
+/* the same with a subject for each connection, so that no call is shared */
+static double reads_of_many(server s, const char *has)
+{
+  int    fds[CONNECTIONS];
+  char   path[100];
+  double best = 0;
+  for (int i = 0; i < CONNECTIONS; i++) {
+    fds[i] = dial(s.port);
+    snprintf(path, sizeof path, "/dek-registry/v1/keks/sh/deks/s%d", i);
+    call(fds[i], "POST", path, "{}");
+  }
+  for (int round = 0; round < ROUNDS; round++) {
+    double from = now();
+    for (int n = 0; n < REQUESTS + CONNECTIONS; n++) {
+      int i = n % CONNECTIONS;
+      if (n >= CONNECTIONS) read_answer(fds[i], has);
+      snprintf(path, sizeof path, "/dek-registry/v1/keks/sh/deks/s%d", i);
+      if (n < REQUESTS) send_request(fds[i], "GET", path, NULL);
+    }
+    double rate = REQUESTS / (now() - from);
+    if (rate > best) best = rate;
+  }
+  for (int i = 0; i < CONNECTIONS; i++) close(fds[i]);
+  return best;
+}
+
+static long resident_kib(pid_t pid)
+{
+  char path[64], line[256];
+  long kib = 0;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+  FILE *f = fopen(path, "r");
+  if (!f) die(path);
+  while (fgets(line, sizeof line, f))
+    if (sscanf(line, "VmRSS: %ld", &kib) == 1) break;
+  fclose(f);
+  return kib;
+}
+
+#define SHARED "{\"name\":\"sh\",\"kmsType\":\"local-kms\",\"kmsKeyId\":\"k\",\"kmsProps\":{\"secret\":\"mysecret\"},\"shared\":true}"
+#define PLAIN  "{\"name\":\"k\",\"kmsType\":\"t\",\"kmsKeyId\":\"i\"}"
+#define W      "07V2ndh02DA73p+dTybwZFm7DKQSZN1tEwQh+FoX1DZLk4Yj2LLu4omYjp/84tAg3BYlkfGSz+zZacJHIE4="
+
+int main(int argc, char **argv)
+{
+  char here[512], body[256], path[128];
+
+  signal(SIGPIPE, SIG_IGN);
+  snprintf(here, sizeof here, "%s", argv[0]);
+  char *slash = strrchr(here, '/');
+  snprintf(slash ? slash + 1 : here, (size_t)(here + sizeof here - (slash ? slash + 1 : here)), "csfle-registry");
+  const char *program = argc > 1 ? argv[1] : here;
+
+  server s = start(program, "csfle.shared.dek.cache.ms=0");
+  int    fd = dial(s.port);
+  call(fd, "POST", "/dek-registry/v1/keks", SHARED);
+  call(fd, "POST", "/dek-registry/v1/keks", PLAIN);
+  call(fd, "POST", "/dek-registry/v1/keks/k/deks/s0", "{\"encryptedKeyMaterial\":\"" W "\"}");
+  printf("reads a second, %d connections:\n", CONNECTIONS);
+  printf("  not shared                              %8.0f\n", reads(s, "/dek-registry/v1/keks/k/deks/s0", W));
+  printf("  unwrapped each time, a key a connection %8.0f\n", reads_of_many(s, "\"keyMaterial\":\""));
+  printf("  unwrapped each time, one key for all    %8.0f\n", reads(s, "/dek-registry/v1/keks/sh/deks/s0", "\"keyMaterial\":\""));
+  close(fd);
+  stop(s);
+
+  s = start(program, "csfle.shared.dek.cache.ms=3600000");
+  fd = dial(s.port);
+  call(fd, "POST", "/dek-registry/v1/keks", SHARED);
+  call(fd, "POST", "/dek-registry/v1/keks/sh/deks/s0", "{}");
+  printf("  found in memory                         %8.0f\n", reads(s, "/dek-registry/v1/keks/sh/deks/s0", "\"keyMaterial\":\""));
+  call(fd, "POST", "/dek-registry/v1/keks", PLAIN);
+  long before = resident_kib(s.pid);
+  for (int i = 0; i < DEKS; i++) {
+    snprintf(path, sizeof path, "/dek-registry/v1/keks/k/deks/orders-%d-value", i);
+    snprintf(body, sizeof body, "{\"encryptedKeyMaterial\":\"" W "\"}");
+    call(fd, "POST", path, body);
+  }
+  long after = resident_kib(s.pid);
+  printf("memory of %d DEKs, the memory store's records included: %ld KiB, %ld bytes a DEK\n", DEKS, after - before, (after - before) * 1024 / DEKS);
+  close(fd);
+  stop(s);
+  return 0;
+}
