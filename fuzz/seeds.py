@@ -134,6 +134,9 @@ def records():
     yield ('0{"keytype":"CONFIG","subject":"s","magic":0}\t{"alias":"t","normalize":true,"defaultMetadata":{"properties":{"a":"b"}},"overrideRuleSet":{"domainRules":[]}}\n').encode()
     yield b'0{"keytype":"CONTEXT","tenant":"default","context":".c","magic":0}\t{"tenant":"default","context":".c"}\n0{"keytype":"NOOP","magic":0}\n'
     yield b'2{"kind":"ids","context":"."}\t{"max":9}\n'
+    trash = '2{"kind":"trash","id":"%d"}\t{"why":"%s","since":%d,"kmsType":"t","kmsKeyId":"i","key":"{\\"type\\":\\"DEK\\"}","value":"{}"}\n'
+    yield (trash % (1, "deleted", 5) + trash % (2, "replaced", 6) + trash % (3, "deleted", 7) + '2{"kind":"trash","id":"2"}\n').encode()
+    yield (trash % (1, "replaced", 5) + trash % (1, "deleted", 5) + '2{"kind":"trash","id":"1"}\n2{"kind":"trash","id":"1"}\n').encode()
     kek = '1{"keytype":"KEK","name":"kek1"}\t' + KEK + "\n"
     dek = '1{"keytype":"DEK","kekName":"kek1","subject":"s-value","algorithm":"AES128_GCM","version":%d}\t' + DEK.replace('"version":1', '"version":%d') + "\n"
     yield (kek + dek % (1, 1) + dek % (2, 2)).encode()
