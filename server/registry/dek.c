@@ -264,10 +264,13 @@ bool registry_dek_read(registry *g, const registry_dek_request *r, registry_call
                                                  : registry_kek_dek(k, r->subject, r->algorithm, r->version);
   bool          ok = k != NULL;
   if (ok && (!d || (d->deleted && !r->deleted))) ok = missing(p, r->subject);
-  if (ok && k->kek->shared) {
-    registry_unwrapped u = may_tell(g, who, p) ? registry_unwrap(g, k->kek, d, who, &material, p) : REGISTRY_UNWRAP_FAILED;
+  if (ok && k->kek->shared && may_tell(g, who, p)) {
+    registry_unwrapped u = registry_unwrap(g, k->kek, d, who, &material, p);
     if (u == REGISTRY_UNWRAP_PARKED) p->status = REGISTRY_WAITS; /* p is not the request's */
     ok = u == REGISTRY_UNWRAPPED;
+  } else {
+    ok = ok && !k->kek->shared;
+    registry_unwrap_leave(g, who);
   }
   if (ok) registry_put_dek(out, d, csfle__secret_view(&material));
   registry_end(g);

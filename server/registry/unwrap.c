@@ -173,6 +173,16 @@ static registry_unwrapped take(const flight *f, csfle__secret *out, registry_pro
   return REGISTRY_UNWRAP_FAILED;
 }
 
+void registry_unwrap_leave(registry *g, registry_caller *who)
+{
+  flight *f = (flight *)*who->waited;
+  if (!f) return;
+  *who->waited = NULL;
+  pthread_mutex_lock(&g->unwraps->lock);
+  drop(f);
+  pthread_mutex_unlock(&g->unwraps->lock);
+}
+
 static registry_unwrapped too_many(registry_problem *p)
 {
   registry_refuse(p, 503, 503, "too many requests are waiting for the KMS, try again later");

@@ -27,6 +27,8 @@ typedef enum { REGISTRY_UNWRAPPED, REGISTRY_UNWRAP_FAILED, REGISTRY_UNWRAP_PARKE
  */
 registry_unwrapped registry_unwrap(registry *g, const csfle__kek *k, const csfle__dek *d, registry_caller *who,
                                    csfle__secret *out, registry_problem *p);
+/** For one who waited and is answered without it: the DEK is gone by now. */
+void registry_unwrap_leave(registry *g, registry_caller *who);
 /** A record with this key is written: what was made from the one before is wiped. */
 void registry_unwraps_forget(registry_unwraps *u, csfle__bytes record_key);
 void registry_unwraps_forget_all(registry_unwraps *u);
