@@ -5,6 +5,7 @@ Python and JavaScript clients on either end, the KEK used by clients and, shared
 """
 # needs: hcvault hcvault-server js
 import base64
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -36,8 +37,15 @@ NOBODY = {}
 hosts = vault.url  # where the clients' tokens may go
 
 registry_log = os.path.join(folder, "registry.log")
-registry = programs.Registry(bench.REGISTRY, log=registry_log, args=("--dev", "--port", "0", "-X", f"csfle.allow.kms.hosts={vault.url}"), env=bench.bare_env({
-    "VAULT_APPROLE_ROLE_ID": REGISTRYS["approle.role.id"], "VAULT_APPROLE_SECRET_ID": REGISTRYS["approle.secret.id"], "VAULT_APPROLE_MOUNT": "corp/ar"}))
+
+
+def start_registry(hosts):
+    """One that may call these hosts, with an AppRole of its own."""
+    env = {"VAULT_APPROLE_ROLE_ID": REGISTRYS["approle.role.id"], "VAULT_APPROLE_SECRET_ID": REGISTRYS["approle.secret.id"], "VAULT_APPROLE_MOUNT": "corp/ar"}
+    return programs.Registry(bench.REGISTRY, log=registry_log, args=("--dev", "--port", "0", "-X", f"csfle.allow.kms.hosts={hosts}"), env=bench.bare_env(env))
+
+
+registry = start_registry(vault.url)
 broker = programs.Process("mock broker", [bench.TOOL, "mock-broker"], log=os.path.join(folder, "broker.log"))
 brokers = broker.line(20)
 
@@ -69,9 +77,9 @@ def peer(name, env):
 carrier = peer("python", NOBODY)  # to and from Kafka: it looks at no payload
 
 
-def call(method, path, body=None):
+def call(method, path, body=None, to=registry):
     """(status, answer) of the registry."""
-    request = urllib.request.Request(registry.url + path, method=method, data=None if body is None else json.dumps(body).encode(),
+    request = urllib.request.Request(to.url + path, method=method, data=None if body is None else json.dumps(body).encode(),
                                      headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
     try:
         with urllib.request.urlopen(request, timeout=60) as r:
@@ -255,19 +263,20 @@ def _():
         need(code == 500 and "csfle.allow.kms.hosts" in answer["message"] and not elsewhere.seen, f"{code} {answer} {elsewhere.seen}")
 
 
-@tap.case("AB-7: a KEK cannot have the registry log in elsewhere, or in another namespace, with the registry's secret id")
+@tap.case("AB-7: a KEK cannot have the registry log in elsewhere, or in another namespace; calls that begin at once share one login")
 def _():
     proxy = bench.FaultProxy(vault.url)
-    second = programs.Registry(bench.REGISTRY, log=registry_log, args=("--dev", "--port", "0", "-X", f"csfle.allow.kms.hosts={proxy.url}"), env=bench.bare_env({
-        "VAULT_APPROLE_ROLE_ID": REGISTRYS["approle.role.id"], "VAULT_APPROLE_SECRET_ID": REGISTRYS["approle.secret.id"], "VAULT_APPROLE_MOUNT": "corp/ar"}))
+    second = start_registry(proxy.url)
     try:
-        body = {"name": "k", "kmsType": "hcvault", "kmsKeyId": KEYS["shared"].replace(vault.url, proxy.url), "shared": True,
-                "kmsProps": {"approle.mount": "theirs", "namespace": "theirs"}}
-        for path, content in (("", body), ("/k/deks", {"subject": "s", "algorithm": "AES256_GCM"})):
-            request = urllib.request.Request(second.url + "/dek-registry/v1/keks" + path, data=json.dumps(content).encode(), headers={"Content-Type": "application/json"})
-            urllib.request.urlopen(request, timeout=60).close()
-        need([r.path for r in proxy.seen][:2] == ["/v1/auth/corp/ar/login", "/v1/transit/encrypt/shared"], [r.path for r in proxy.seen])
-        need(not any("theirs" in r.path for r in proxy.seen), [r.path for r in proxy.seen])
+        key = KEYS["shared"].replace(vault.url, proxy.url)
+        kek = {"name": "k", "kmsType": "hcvault", "kmsKeyId": key, "shared": True, "kmsProps": {"approle.mount": "theirs", "namespace": "theirs"}}
+        need(call("POST", "/dek-registry/v1/keks", kek, second)[0] == 200, "no KEK")
+        proxy.fault(bench.slow(0.5))
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            made = list(pool.map(lambda i: call("POST", "/dek-registry/v1/keks/k/deks", {"subject": f"s{i}", "algorithm": "AES256_GCM"}, second)[0], range(12)))
+        need(made == [200] * 12, made)
+        asked = [r.path for r in proxy.seen]
+        need(asked.count("/v1/auth/corp/ar/login") == 1 and asked.count("/v1/transit/encrypt/shared") == 12 and not any("theirs" in path for path in asked), asked)
         need(not any("X-Vault-Namespace" in r.headers for r in proxy.seen), "a namespace")
     finally:
         second.stop()
