@@ -258,20 +258,55 @@ static size_t plain_spelling(char *text, size_t len)
   return n;
 }
 
-/* whether twelve characters of @p secret in a row are in @p text: more than words share with a key or token by chance */
+/* whether twelve characters of @p secret in a row are in @p text: more than words share with a key or token by chance; all of a short one */
 static bool shares(csfle__bytes text, csfle__bytes secret)
 {
-  const size_t window = 12;
+  const size_t window = secret.len < 12 ? secret.len : 12;
+  if (window < 4) return false;
   for (size_t i = 0; i + window <= secret.len; i++)
     for (size_t j = 0; j + window <= text.len; j++)
       if (text.ptr[j] == secret.ptr[i] && memcmp(text.ptr + j, secret.ptr + i, window) == 0) return true;
   return false;
 }
 
+static bool shares_spelled(csfle__bytes text, csfle__bytes secret)
+{
+  char         piece[1024];
+  const size_t overlap = 128; /* more than twelve characters in any spelling */
+  bool         found = false;
+  for (size_t from = 0; !found && (!from || from + overlap < secret.len); from += sizeof piece - overlap) {
+    size_t n = secret.len - from < sizeof piece ? secret.len - from : sizeof piece;
+    memcpy(piece, secret.ptr + from, n);
+    found = shares(text, csfle__view(piece, plain_spelling(piece, n)));
+  }
+  csfle__wipe(piece, sizeof piece);
+  return found;
+}
+
+static bool ends(csfle__bytes name, const char *with)
+{
+  size_t n = strlen(with);
+  return name.len >= n && csfle__eq_str(csfle__from(name, name.len - n), with);
+}
+
+/* The members of a form by which somebody proves who they are: client_secret, client_assertion, assertion, refresh_token */
+static bool repeats_form(csfle__bytes text, csfle__bytes form)
+{
+  while (form.len) {
+    const uint8_t *amp = memchr(form.ptr, '&', form.len);
+    csfle__bytes   pair = csfle__view(form.ptr, amp ? (size_t)(amp - form.ptr) : form.len), name = pair;
+    const uint8_t *equals = pair.len ? memchr(pair.ptr, '=', pair.len) : NULL;
+    if (equals) name.len = (size_t)(equals - pair.ptr);
+    if (equals && (ends(name, "secret") || ends(name, "assertion") || ends(name, "token")) && shares_spelled(text, csfle__from(pair, name.len + 1))) return true;
+    form = csfle__from(form, pair.len + 1);
+  }
+  return false;
+}
+
 /* Services quote what they were sent: the text they computed a signature over, a parameter they did not like. */
 static bool repeats_secret(const csfle__kms_call *call, const char *message)
 {
-  char         said[2 * sizeof((csfle__http_words *)0)->message], b64[1408], header[1024];
+  char         said[2 * sizeof((csfle__http_words *)0)->message], b64[1408];
   csfle__bytes in = call->unwrap ? CSFLE__NONE : csfle__view(call->in.ptr, call->in.len < 1024 ? call->in.len : 1024);
   csfle__bytes lines = csfle__buf_view(&call->io.request.headers), text;
   size_t       n = strlen(message);
@@ -281,21 +316,17 @@ static bool repeats_secret(const csfle__kms_call *call, const char *message)
   n = plain_spelling(said, plain_spelling(said, n)); /* a text to be signed has it encoded twice */
   text = csfle__view(said, n);
   csfle__base64_encode(in, b64);
-  found = shares(text, csfle__view(b64, csfle__base64_len(in.len))) || shares(text, in);
+  found = shares(text, csfle__view(b64, csfle__base64_len(in.len))) || shares(text, in) || repeats_form(text, csfle__buf_view(&call->io.request.body));
   while (!found && lines.len) {
     const uint8_t *end = memchr(lines.ptr, '\n', lines.len), *colon = memchr(lines.ptr, ':', lines.len);
     size_t         len = end ? (size_t)(end - lines.ptr) : lines.len;
     csfle__bytes   name = colon && colon < lines.ptr + len ? csfle__view(lines.ptr, (size_t)(colon - lines.ptr)) : CSFLE__NONE;
     bool           token = csfle__eq_nocase(name, CSFLE__LIT("Authorization"));
     for (size_t i = 0; !token && i + 5 <= name.len; i++) token = csfle__eq_nocase(csfle__view(name.ptr + i, 5), CSFLE__LIT("token"));
-    if (token) {
-      size_t m = len - name.len - 1 < sizeof header ? len - name.len - 1 : sizeof header;
-      memcpy(header, colon + 1, m);
-      found = shares(text, csfle__view(header, plain_spelling(header, m)));
-    }
+    if (token) found = shares_spelled(text, csfle__trim(csfle__view(colon + 1, len - name.len - 1)));
     lines = csfle__from(lines, len + 1);
   }
-  csfle__wipe(b64, sizeof b64), csfle__wipe(header, sizeof header), csfle__wipe(said, sizeof said);
+  csfle__wipe(b64, sizeof b64), csfle__wipe(said, sizeof said);
   return found;
 }
 
@@ -316,7 +347,7 @@ csfle_status csfle__http_fail(const csfle__http_about *a, const csfle__kms_call 
        : csfle__http_transient(r) || r->status >= 500 ? CSFLE_E_UNAVAILABLE
        : r->status < 400 ? CSFLE_E_CONFIG /* a redirect: something else than a KMS is at this address, whatever the record */
                          : CSFLE_E_DECRYPT;
-  csfle__http_failf(a, code, err, "HTTP %d%s%s%s%s", r->status, w->code[0] ? " " : "", w->code, w->message[0] ? ": " : "",
+  csfle__http_failf(a, code, err, "HTTP %d%s%s%s%s", r->status, w->code[0] ? " " : "", repeats_secret(call, w->code) ? "" : w->code, w->message[0] ? ": " : "",
                     repeats_secret(call, w->message) ? "(what the KMS says repeats secrets of the request)" : w->message);
   if (err) {
     err->http = r->status;

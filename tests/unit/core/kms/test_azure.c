@@ -298,6 +298,29 @@ TEST(a_401_renews_the_token_once_and_follows_a_challenge_only_to_where_the_vault
   world_done(&w);
 }
 
+/* ENC-102 */
+TEST(what_the_token_service_repeats_of_a_secret_is_not_told)
+{
+  static const char long_secret[] = "begin~0123456789abcdefghijklmnopqrstuvwxyz/+=&%end";
+  static const struct { const char *secret, *body; bool told; } cases[] = {
+    { long_secret, "{\"error\":\"invalid_client\",\"error_description\":\"cannot read abcdefghijkl\"}", false },
+    { long_secret, "{\"error\":\"invalid_client\",\"error_description\":\"cannot read wxyz%2F%2B%3D%26%25end\"}", false },
+    { long_secret, "{\"error\":\"wxyz/+=&%end\",\"error_description\":\"cannot read\"}", false },
+    { long_secret, "{\"error\":\"invalid_client\",\"error_description\":\"cannot read abcdefghijk\"}", true },
+    { long_secret, "{\"error\":\"invalid_client\",\"error_description\":\"application c-1 of t-1 has no grant client_credentials\"}", true },
+    { "hunter", "{\"error\":\"invalid_client\",\"error_description\":\"cannot read hunter\"}", false },
+    { "hunter", "{\"error\":\"invalid_client\",\"error_description\":\"cannot read hunte\"}", true },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const pair p[] = { secret_props[0], secret_props[1], { "client.secret", cases[i].secret }, { NULL, NULL } };
+    const line script[] = { { "POST", TOKEN, NULL, NULL, 400, NULL, cases[i].body }, { 0 } };
+    world      w = { .script = script, .props = p, .now_ms = START };
+    assert_int_equal(world_once(&w, "azure-kms", PINNED, false, BYTES("m"), NULL), CSFLE_E_UNAUTHENTICATED);
+    bool told = strstr(w.err.msg, strstr(cases[i].body, "\"error\":\"wxyz") ? "wxyz" : strstr(cases[i].body, "cannot") ? "cannot" : "has no grant") != NULL;
+    if (told != cases[i].told) fail_msg("case %zu: %s", i, w.err.msg);
+  }
+}
+
 /* ENC-99 */
 TEST(each_answer_has_its_verdict_and_only_transient_ones_are_tried_three_times)
 {
