@@ -463,7 +463,7 @@ TEST(every_recorded_key_state_has_its_status)
   yyjson_doc_free(doc);
 }
 
-TEST(a_clock_that_is_wrong_is_put_right_once)
+TEST(a_clock_that_is_wrong_is_put_right_once) /* AB-12 */
 {
   csfle_error err = CSFLE_ERROR_INIT;
   csfle__kms *k;
