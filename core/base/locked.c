@@ -117,7 +117,9 @@ static chunk *chunk_of(const void *ptr)
 static void small_free(chunk *c, void *ptr)
 {
   size_t index = (size_t)((uint8_t *)ptr - (uint8_t *)c) / c->piece - 1;
+#ifndef CSFLE_BREAK_NO_WIPE
   OPENSSL_cleanse(ptr, c->piece);
+#endif
   memcpy(ptr, &c->free, sizeof c->free);
   c->free = (uint32_t)index + 1;
   if (--c->used) return;
@@ -153,13 +155,13 @@ static void *large_alloc(size_t size)
   return (uint8_t *)l + SMALLEST;
 }
 
+/* its pages go back to the kernel, which wipes them before anybody else has them */
 static bool large_free(void *ptr)
 {
   for (large **at = &larges; *at; at = &(*at)->next) {
     large *l = *at;
     if ((uint8_t *)l + SMALLEST != (uint8_t *)ptr) continue;
     *at = l->next;
-    OPENSSL_cleanse(ptr, l->size - SMALLEST);
     unmap(l, l->size, l->locked);
     return true;
   }

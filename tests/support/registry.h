@@ -36,7 +36,8 @@ void csfle_test_registry_prepare(csfle_test_registry *r, const char *const *args
 void csfle_test_registry_kill(csfle_test_registry *r);
 /** SIGTERM, waits; exit status; the store stays. */
 int csfle_test_registry_term(csfle_test_registry *r);
-/** SIGTERM if it still runs, then removes the folder. Fails the test when a running one does not exit with 0. */
+/** SIGTERM if it still runs, then removes the folder. Fails the test when a running one does not exit with 0, or when what
+    it wrote to stderr tells a key or a secret that the suites plant. */
 void csfle_test_registry_stop(csfle_test_registry *r);
 
 typedef struct csfle_test_reply {
