@@ -4,6 +4,7 @@
 #include "core/base/base64.h"
 #include "core/crypt/material.h"
 #include "server/log/must.h"
+#include "server/registry/move.h"
 #include "server/registry/trash.h"
 #include "server/registry/unwrap.h"
 
@@ -386,6 +387,7 @@ bool registry_dek_delete(registry *g, const registry_dek_request *r, bool perman
     if (permanent) {
       if (!keep(g, &change, k, &made, false, p)) return registry_change_drop(&change);
       add_gone(&change, &made);
+      registry_move_forget(g, &change, r->kek, &made);
     } else if (!made.deleted) {
       made.deleted = true;
       add_dek(&change, &made);

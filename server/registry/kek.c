@@ -1,4 +1,5 @@
 /* Commands on KEKs. [DEK 3.2 to 3.7, 4.4] */
+#include "server/registry/move.h"
 #include "server/registry/trash.h"
 
 #include "server/log/must.h"
@@ -165,6 +166,7 @@ bool registry_kek_delete(registry *g, csfle__bytes name, bool permanent, registr
     registry_put_kek_value(&value, k->kek);
     bool kept = registry_trash_put(g, &change, k->kek, csfle__buf_view(&key), csfle__buf_view(&value), false, p);
     if (kept) registry_change_add(&change, REGISTRY_KEYS, csfle__buf_view(&key), CSFLE__NONE);
+    if (kept) registry_move_forget(g, &change, name, NULL);
     csfle_buf_free(&key);
     csfle_buf_free(&value);
     if (!kept) return registry_change_drop(&change);

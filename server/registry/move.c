@@ -55,15 +55,18 @@ static void apply_kept(registry_state *s, yyjson_val *key, yyjson_val *value)
   int64_t          version;
   csfle_buf        name;
 
-  if (!m || !value || !csfle__algorithm_parse(csfle__json_member_text(key, "algorithm"), &a) || !csfle__json_i64(csfle__json_member(key, "version"), &version))
-    return;
-  kept *k = (kept *)must(csfle__arena_alloc(&m->arena, sizeof *k));
-  k->material = registry_copied(&m->arena, csfle__json_member_text(value, "encryptedKeyMaterial"));
-  k->became = registry_copied(&m->arena, csfle__json_member_text(value, "became"));
+  if (!m || !csfle__algorithm_parse(csfle__json_member_text(key, "algorithm"), &a) || !csfle__json_i64(csfle__json_member(key, "version"), &version)) return;
   csfle_buf_init(&name, 0, 0);
   name_of(&name, csfle__json_member_text(key, "subject"), a, (int32_t)version);
   size_t before = m->deks.count;
-  must_map_put(&m->deks, csfle__buf_view(&name), k);
+  if (value) {
+    kept *k = (kept *)must(csfle__arena_alloc(&m->arena, sizeof *k));
+    k->material = registry_copied(&m->arena, csfle__json_member_text(value, "encryptedKeyMaterial"));
+    k->became = registry_copied(&m->arena, csfle__json_member_text(value, "became"));
+    must_map_put(&m->deks, csfle__buf_view(&name), k);
+  } else {
+    csfle__map_remove(&m->deks, csfle__buf_view(&name));
+  }
   s->kept_count += m->deks.count - before;
   csfle_buf_free(&name);
 }
@@ -178,6 +181,22 @@ static void add_over(registry *g, registry_change *change, csfle__bytes name, co
   add_move(g, change, name, NULL);
 }
 
+void registry_move_forget(registry *g, registry_change *change, csfle__bytes kek, const csfle__dek *d)
+{
+  const registry_moving *m = (const registry_moving *)csfle__map_get(&g->state->moves, kek);
+  csfle_buf              at;
+
+  if (m && !d) add_over(g, change, kek, m);
+  if (!m || !d) return;
+  csfle_buf_init(&at, 0, 0);
+  name_of(&at, d->subject, d->algorithm, d->version);
+  if (csfle__map_get(&m->deks, csfle__buf_view(&at))) {
+    put_kept_key(&at, kek, d->subject, csfle__algorithm_name(d->algorithm), d->version);
+    registry_change_add(change, REGISTRY_OWN, csfle__buf_view(&at), CSFLE__NONE);
+  }
+  csfle_buf_free(&at);
+}
+
 /* ---- commands --------------------------------------------------------------------------------------------------- */
 
 static bool bad_field(registry_problem *p, const char *field)
@@ -271,7 +290,7 @@ bool registry_move_undo(registry *g, csfle__bytes name, registry_problem *p)
     name_of(&at, k->deks[i]->subject, k->deks[i]->algorithm, k->deks[i]->version);
     const kept *before = (const kept *)csfle__map_get(&m->deks, csfle__buf_view(&at));
     digest_of(k->deks[i]->encrypted_key_material, digest);
-    if (!before || !csfle__eq_str(before->became, digest)) others++;
+    if (!before || !before->material.len || !csfle__eq_str(before->became, digest)) others++;
     else add_dek(&change, k->deks[i], before->material);
   }
   csfle_buf_free(&at);

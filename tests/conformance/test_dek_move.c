@@ -82,6 +82,15 @@ ITEM("move", a_confirmed_move_stays,
      MOVE(TO("u", "j", ALL), OK(OPEN)), { "DELETE /csfle/v1/keks/k/move", NULL, EMPTY, .then = restart }, NEW_STATE, NONE_OPEN,
      { "POST /csfle/v1/keks/k/move/undo", NULL, NO(404, 40470, "*no move") })
 
+ITEM("move", what_goes_for_good_takes_what_it_was_with_it,
+     { "POST /csfle/v1/keks/k/move", TO("t", "i", ONE("a", "1", WAS_NEW, "b2xk") "," ONE("a", "2", WAS_NEW, "b2xk") "," ONE(":.c:b", "1", WAS_NEW, "b2xk")), OK("{'deks':3,'...':1}") },
+     { "DELETE ~/keks/k/deks/a/versions/2?permanent=true", NULL, EMPTY, .then = restart },
+     { "GET /csfle/v1/keks/k/move", NULL, OK("{'kekName':'k','since':'$ts','kmsType':'u','kmsKeyId':'j','deks':2}") },
+     { "DELETE ~/keks/k/deks/a", NULL, EMPTY }, { "DELETE ~/keks/k/deks/a?permanent=true", NULL, EMPTY },
+     { "DELETE ~/keks/k/deks/:.c:b", NULL, EMPTY }, { "DELETE ~/keks/k/deks/:.c:b?permanent=true", NULL, EMPTY },
+     { "GET /csfle/v1/keks/k/move", NULL, OK("{'deks':0,'...':1}") },
+     { "DELETE ~/keks/k", NULL, EMPTY }, { "DELETE ~/keks/k?permanent=true", NULL, EMPTY, .then = restart }, NONE_OPEN)
+
 TEST(old_material_is_in_no_record_that_others_read)
 {
   yyjson_doc *dump = csfle_test_rest_dump();

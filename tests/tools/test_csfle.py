@@ -31,7 +31,7 @@ FIELDS = [{"name": "id", "type": "long"}, {"name": "name", "type": "string"},
 SCHEMA = {"type": "record", "name": "Customer", "namespace": "shop", "fields": FIELDS}
 # all commands, so that the examples of their help find what they need
 ORDER = ["kek create", "kek list", "kek describe", "kek get", "kek update", "kek test", "schema register", "schema get", "schema check", "produce", "consume",
-         "inspect", "dek create", "dek rotate", "dek list", "dek subject list", "dek version list", "dek describe", "dek get", "kek rotate", "kek move", "dek delete",
+         "inspect", "dek create", "dek register", "dek rotate", "dek list", "dek subject list", "dek version list", "dek describe", "dek get", "kek rotate", "kek move", "dek delete",
          "dek undelete", "keys report", "keys backup", "keys verify-backup", "decrypt", "kek delete", "kek undelete", "trash list", "trash restore", "doctor", "mock-broker"]
 
 

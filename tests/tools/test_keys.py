@@ -303,6 +303,27 @@ def dek_life(w):
     expect(w.run("dek", "describe", "dl", "s", "--algorithm", "AES128_GCM", "--version", "1"), 0, err="not shown")
 
 
+def registers_many(w):
+    """dek register makes the keys of many subjects with one client; what fails is told and the next goes on"""
+    for name in ("r1", "r2"):
+        w.topic(name, rule(kek="reg"))
+    broken = rule(kek="reg")
+    broken["domainRules"][0]["params"]["encrypt.kms.key.id"] = "elsewhere"
+    w.topic("r3", broken)
+    w.topic("r4")
+    same(expect(w.run("dek", "register", "r1-value", "r4-value"), 0, err="No rules found").out, "2 subjects, 1 data keys are there, 0 subjects failed\n", "two")
+    same(expect(w.run("dek", "register", "r1-value", "r3-value", "r2-value", "nobody-value"), 7, err="r3-value.*differs from rule(.|\n)*nobody-value.*No schema found").out,
+         "4 subjects, 2 data keys are there, 2 subjects failed\n", "four")
+    same(expect(w.run("dek", "subject", "list", "reg"), 0).out, "SUBJECT\nr1-value\nr2-value\n", "subjects")
+    expect(w.run("dek", "register", "r3-value"), 1)
+    expect(w.run("dek", "register"), 2, err="which subjects")
+    expect(w.run("dek", "register", "--all", "x"), 2, err="which subjects")
+    everything = expect(w.run("dek", "register", "--all"), 7, err="r3-value")
+    need("r1-value" in everything.err and "r4-value" not in everything.err, everything)
+    expect(w.run("dek", "register", "nobody-value"), 3)
+    need(w.run("dek", "register", "--all", secret=None).code in (1, 7), "exit code without the secret")
+
+
 def tests_a_kek(w):
     """kek test: the registry tries a shared KEK, csfle itself another one, with its own credentials"""
     make_kek(w, "tk")
@@ -561,12 +582,12 @@ def away_and_denied(w):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     commands = [("kek", "create", "k", "--kms-type", "local-kms", "--kms-key", "x"), ("kek", "list"), ("kek", "describe", "k"), ("kek", "update", "k", "--doc", "d"),
                 ("kek", "test", "k"), ("kek", "rotate", "k"), ("kek", "delete", "k"), ("kek", "delete", "k", "--permanent", "--yes"), ("kek", "undelete", "k"), ("kek", "move", "k", "--to", "local-kms:x"), ("kek", "move", "k", "--confirm"),
-                ("dek", "create", "k", "s"), ("dek", "rotate", "k", "s"), ("dek", "list", "k"), ("dek", "describe", "k", "s"), ("dek", "delete", "k", "s"),
+                ("dek", "create", "k", "s"), ("dek", "rotate", "k", "s"), ("dek", "register", "s"), ("dek", "register", "--all"), ("dek", "list", "k"), ("dek", "describe", "k", "s"), ("dek", "delete", "k", "s"),
                 ("dek", "undelete", "k", "s"), ("dek", "subject", "list", "k"), ("dek", "version", "list", "k", "s"), ("keys", "report"), ("keys", "backup", "never")]
     try:
         for url, code in ((f"http://{base.NOWHERE}", 5), (f"http://127.0.0.1:{server.server_address[1]}", 4)):
             for argv in commands:
-                result = expect(w.run(*argv, "-r", url, "-X", "max.retries=0"), code, quiet_out=True)
+                result = expect(w.run(*argv, "-r", url, "-X", "max.retries=0"), code, quiet_out=argv[:3] != ("dek", "register", "s"))
                 need(1 <= result.err.count("\n") <= 2, f"{argv}: {result}")
     finally:
         server.shutdown()
@@ -583,7 +604,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_against_rules, away_and_denied,
+TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_against_rules, away_and_denied,
          hostile_names]
 
 

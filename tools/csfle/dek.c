@@ -118,6 +118,67 @@ static int dek_rotate(args *a)
   return rc ? rc : make(a, &t, 0);
 }
 
+/* ---- register */
+
+static void say(void *opaque, const char *text)
+{
+  *(size_t *)opaque += strncmp(text, "rule ", 5) == 0;
+  note("%s", text);
+}
+
+typedef struct subjects {
+  const char **at; /* borrowed */
+  size_t       count, cap;
+} subjects;
+
+static int add_subject(subjects *s, const char *name)
+{
+  if (s->count && strcmp(s->at[s->count - 1], name) == 0) return 0; /* another rule of the same schema */
+  if (csfle__grow((void **)&s->at, &s->cap, s->count + 1, sizeof *s->at) != 0) return no_memory();
+  s->at[s->count++] = name;
+  return 0;
+}
+
+static int dek_register(args *a)
+{
+  registry      r = { 0 };
+  keyset_rules  rules = { 0 };
+  subjects      s = { 0 };
+  csfle_error   err = CSFLE_ERROR_INIT;
+  csfle_client *cl = NULL;
+  size_t        keys = 0, failed = 0, done = 0;
+  int           rc, why = 0; /* the exit code that all failures have */
+  csfle_config *config = props_config(&a->props, NULL, &rc);
+
+  if (!config) return rc;
+  if (!a->operand_count == !a->deleted) {
+    rc = fail(EXIT_USAGE, "which subjects? Their names, or --all for those with a rule that encrypts");
+    goto out;
+  }
+  for (int i = 0; i < a->operand_count && !rc; i++) rc = add_subject(&s, a->operands[i]);
+  if (a->deleted && (rc = registry_open(&r, &a->props)) == 0) rc = keyset_rules_fetch(&rules, &r);
+  for (size_t i = 0; i < rules.count && !rc; i++)
+    if (rules.at[i].latest && !rules.at[i].disabled) rc = add_subject(&s, rules.at[i].subject);
+  if (!rc && (cl = csfle_client_open(config, &err)) == NULL) rc = fail_with(&err, NULL);
+  for (; done < s.count && !rc && !stop_wanted(); done++) {
+    if (csfle__deks_register(cl, csfle__str(s.at[done]), -1, say, &keys, &err) == CSFLE_OK) continue;
+    if (CSFLE_CLASS(err.code) == CSFLE_CLASS_WAIT || err.code == CSFLE_E_UNAUTHENTICATED || err.code == CSFLE_E_NOMEM) rc = fail_with(&err, s.at[done]); /* so would the next */
+    else note("%s: %s%s%s", s.at[done], err.where, *err.where ? ": " : "", err.msg);
+    int code = exit_code_of(&err);
+    why = failed++ && why != code ? EXIT_FAILED : code;
+  }
+  if (!rc) printf("%zu subjects, %zu data keys are there, %zu subjects failed\n", done, keys, failed);
+  if (!rc && stop_wanted()) rc = fail(EXIT_FAILED, "stopped before the end");
+  if (!rc && failed) rc = failed == done ? why : EXIT_PARTLY;
+out:
+  csfle__free(s.at);
+  keyset_rules_free(&rules);
+  csfle_client_close(cl);
+  csfle_config_free(config);
+  registry_close(&r);
+  return rc;
+}
+
 /* ---- lists */
 
 static bool wanted(const args *a, const target *t, const csfle__dek *d)
@@ -284,6 +345,16 @@ const command command_dek_create = {
   "Under a shared KEK the registry makes it; else it is made and wrapped here, with the credentials of this command. Producers make the\n"
   "keys that they need themselves: this is for keys that are to be there before.",
   dek_create_options, 0, -1, "csfle dek create customers orders-value", dek_create,
+};
+
+static const option_row dek_register_options[] = {
+  { 0, "all", OPTION_FLAG, OPTION_AT(deleted), NULL, "every subject whose newest schema has a rule that encrypts" }, OPTIONS_COMMON,
+};
+const command command_dek_register = {
+  "dek register", "(SUBJECT... | --all) [options]", "make the data keys that the rules of subjects need",
+  "As register-deks, for many subjects: one client, its connections and its sessions with the KMS serve them all. Keys that are there and not\n"
+  "past their age stay; one that is past it gets its successor. A subject that fails is told and the next goes on (exit code 7).",
+  dek_register_options, 0, -1, "csfle dek register customers-value", dek_register,
 };
 
 static const option_row dek_list_options[] = {
