@@ -20,6 +20,7 @@
 #define REQUESTS    20000
 #define ROUNDS      3
 #define DEKS        20000
+#define WAITING     1000
 
 static void die(const char *what)
 {
@@ -39,9 +40,22 @@ typedef struct server {
   int   port;
 } server;
 
-static server start(const char *path, const char *cache)
+/* a KMS that takes every request and answers none: what comes in stays in the queue of the socket */
+static int silent_kms(int *port)
+{
+  struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+  socklen_t          len = sizeof a;
+  int                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 512) != 0 || getsockname(fd, (struct sockaddr *)&a, &len) != 0) die("listen");
+  *port = ntohs(a.sin_port);
+  return fd;
+}
+
+static server start(const char *path, const char *cache, int kms_port)
 {
   server s;
+  char   hosts[80];
+  snprintf(hosts, sizeof hosts, "csfle.allow.kms.hosts=http://127.0.0.1:%d", kms_port);
   int    fd[2];
   char   line[256];
   if (pipe(fd) != 0) die("pipe");
@@ -51,7 +65,7 @@ static server start(const char *path, const char *cache)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(fd[1], 1);
     close(fd[0]), close(fd[1]);
-    execl(path, path, "--port", "0", "--store", "memory", "-X", cache, "-X", "dek.registry.max.keys=100000", (char *)NULL);
+    execl(path, path, "--port", "0", "--store", "memory", "-X", hosts, "-X", cache, "-X", "dek.registry.max.keys=100000", (char *)NULL);
     _exit(127);
   }
   close(fd[1]);
@@ -182,19 +196,41 @@ int main(int argc, char **argv)
   snprintf(slash ? slash + 1 : here, (size_t)(here + sizeof here - (slash ? slash + 1 : here)), "csfle-registry");
   const char *program = argc > 1 ? argv[1] : here;
 
-  server s = start(program, "csfle.shared.dek.cache.ms=0");
+  int    kms_port, kms = silent_kms(&kms_port);
+  server s = start(program, "csfle.shared.dek.cache.ms=0", kms_port);
   int    fd = dial(s.port);
   call(fd, "POST", "/dek-registry/v1/keks", SHARED);
   call(fd, "POST", "/dek-registry/v1/keks", PLAIN);
   call(fd, "POST", "/dek-registry/v1/keks/k/deks/s0", "{\"encryptedKeyMaterial\":\"" W "\"}");
   printf("reads a second, %d connections:\n", CONNECTIONS);
   printf("  not shared                              %8.0f\n", reads(s, "/dek-registry/v1/keks/k/deks/s0", W));
+  int  waiting[WAITING];
+  char kek[400];
+  snprintf(kek, sizeof kek, "{\"name\":\"slow\",\"kmsType\":\"hcvault\",\"kmsKeyId\":\"http://127.0.0.1:%d/transit/keys/k\",\"kmsProps\":{\"token.id\":\"t\"}}", kms_port);
+  call(fd, "POST", "/dek-registry/v1/keks", kek);
+  for (int i = 0; i < 50; i++) {
+    snprintf(path, sizeof path, "/dek-registry/v1/keks/slow/deks/s%d", i);
+    call(fd, "POST", path, "{\"encryptedKeyMaterial\":\"dmF1bHQ6djE6YWJjZA==\"}"); /* "vault:v1:abcd" */
+  }
+  call(fd, "PUT", "/dek-registry/v1/keks/slow", "{\"shared\":true}");
+  for (int i = 0; i < WAITING; i++) {
+    waiting[i] = dial(s.port);
+    snprintf(path, sizeof path, "/dek-registry/v1/keks/slow/deks/s%d", i % 50);
+    send_request(waiting[i], "GET", path, NULL);
+  }
+  printf("  not shared, while %d wait for a KMS    %8.0f\n", WAITING, reads(s, "/dek-registry/v1/keks/k/deks/s0", W));
+  for (int i = 0; i < WAITING; i++) { /* they do wait: nothing has come back */
+    char one;
+    if (recv(waiting[i], &one, 1, MSG_DONTWAIT | MSG_PEEK) >= 0) die("a read of a shared DEK was answered without its KMS");
+    close(waiting[i]);
+  }
+  close(kms); /* what waits is reset */
   printf("  unwrapped each time, a key a connection %8.0f\n", reads_of_many(s, "\"keyMaterial\":\""));
   printf("  unwrapped each time, one key for all    %8.0f\n", reads(s, "/dek-registry/v1/keks/sh/deks/s0", "\"keyMaterial\":\""));
   close(fd);
   stop(s);
 
-  s = start(program, "csfle.shared.dek.cache.ms=3600000");
+  s = start(program, "csfle.shared.dek.cache.ms=3600000", 1);
   fd = dial(s.port);
   call(fd, "POST", "/dek-registry/v1/keks", SHARED);
   call(fd, "POST", "/dek-registry/v1/keks/sh/deks/s0", "{}");

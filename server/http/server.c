@@ -213,7 +213,8 @@ static void put_uuid(char out[37])
 static enum MHD_Result send_reply(exchange *x)
 {
   bool empty = x->reply.status == 204;
-  bool zip = x->http->options.compress && x->gzip_ok && !empty && !x->reply.no_store && x->reply.body.len >= GZIP_FROM && registry_gzip(&x->reply.body);
+  bool zip = x->http->options.compress && x->gzip_ok && !empty && !x->reply.no_store && /* keys stay in memory that is wiped */
+             !x->reply.no_store && x->reply.body.len >= GZIP_FROM && registry_gzip(&x->reply.body);
   /* the buffer lives in the exchange until MHD says that the request is completed */
   struct MHD_Response *r = MHD_create_response_from_buffer(x->reply.body.len, x->reply.body.ptr, MHD_RESPMEM_PERSISTENT);
   if (!r) return MHD_NO;

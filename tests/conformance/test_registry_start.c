@@ -89,6 +89,8 @@ TEST(an_anonymous_reader_may_not_write)
     { "POST", "/dek-registry/v1/keks/k/deks/s", "{}", 403 },
     { "POST", "/contexts/.c/dek-registry/v1/keks/k/deks/s", "{}", 403 },
     { "POST", "/contexts/.c/subjects/s/versions", "{\"schema\":\"\\\"string\\\"\"}", 403 },
+    { "GET", "/csfle/v1/trash", NULL, 200 },
+    { "POST", "/csfle/v1/trash/x/restore", NULL, 403 },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     csfle_test_reply p = csfle_test_http(&r, cases[i].method, cases[i].path, cases[i].body);
