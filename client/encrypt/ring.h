@@ -25,7 +25,7 @@ typedef struct csfle__track {
   csfle__bytes      kek, subject;    /**< owned, one block with this struct */
   csfle__algorithm  algorithm;
   int32_t           version;
-  _Atomic(uint64_t) uses;            /**< encryptions here [ENC-106] */
+  _Atomic(uint64_t) uses;            /**< encryptions here, none counted of SIV [ENC-106] */
   _Atomic(int64_t)  seen_mono_ms;    /**< when we first saw it */
   _Atomic(int64_t)  created_mono_ms; /**< when we made it; -1: we did not */
   _Atomic(int64_t)  skew_ms;         /**< our clock less the registry's then */

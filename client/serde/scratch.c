@@ -15,7 +15,7 @@ void csfle__slot_count(csfle_serde *s, csfle__slot *t)
   const csfle__key *k = t->key;
   settle_slot(t);
   uint64_t uses = k->track->uses;
-  if (uses < CSFLE__MAX_GCM_USES / 2 || k->algorithm == CSFLE__AES256_SIV || k->track->near_told || atomic_exchange(&k->track->near_told, 1)) return;
+  if (uses < CSFLE__MAX_GCM_USES / 2 || k->track->near_told || atomic_exchange(&k->track->near_told, 1)) return;
   csfle__log_line(&s->client->rc.world.log, 4, "encrypt", "data key version %d of KEK %.*s has encrypted 2^31 values here; 2^32 is the most", (int)k->version,
                   CSFLE__FMT(k->kek_name));
   csfle__meter_tell(&s->client->meter, &(csfle__event){ .event = CSFLE_EVENT_LIMIT_NEAR, .kek = k->kek_name, .subject = k->subject, .version = k->version,

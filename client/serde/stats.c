@@ -1,6 +1,7 @@
 /* csfle_client_stats: what the client has counted, gathered from where it is counted. */
 #include "client/meter/samples.h"
 #include "client/serde/serde.h"
+#include "core/base/locked.h"
 
 #include <stdio.h>
 
@@ -105,6 +106,14 @@ static void add_cache(csfle__samples *out, csfle__cache *c, const char *name)
   ADD(out, cache_bytes, (double)bytes, { "cache", csfle__str(name) });
 }
 
+static void add_secrets(csfle__samples *out)
+{
+  size_t locked, unlocked;
+  csfle__locked_amounts(&locked, &unlocked);
+  ADD(out, secret_locked_bytes, (double)locked, { "locked", CSFLE__LIT("true") });
+  ADD(out, secret_locked_bytes, (double)unlocked, { "locked", CSFLE__LIT("false") });
+}
+
 /* Each allows something that is refused otherwise. */
 static void add_exceptions(csfle__samples *out, const csfle_config *c)
 {
@@ -139,6 +148,7 @@ static void gather(csfle_client *cl, csfle__samples *out)
   add_cache(out, &cl->schemas, "schemas");
   add_cache(out, &cl->ring.keks, "keks");
   add_cache(out, &cl->ring.deks, "deks");
+  add_secrets(out);
 }
 
 csfle_status csfle_client_stats(csfle_client *cl, int as, csfle_buf *out, csfle_error *err)

@@ -109,10 +109,7 @@ csfle_status csfle__write_use(csfle_serde *s, csfle__scratch *x, const csfle__us
 
 /* ---- which key */
 
-static bool used_up(const csfle__key *k)
-{
-  return k->algorithm != CSFLE__AES256_SIV && k->track->uses >= CSFLE__MAX_GCM_USES;
-}
+static bool used_up(const csfle__key *k) { return k->track->uses >= CSFLE__MAX_GCM_USES; }
 
 /* The limits a key that should have a successor may go on within. [ENC-106] [AB-12] */
 static csfle_status may_write(const csfle_client *cl, const csfle__key *k, const csfle__due *d, bool rotating, int64_t wall, csfle_error *err)
@@ -295,7 +292,7 @@ static csfle_status seal_all(csfle_serde *s, csfle__scratch *x, const csfle__con
     x->state[k] = CSFLE__SPAN_SEALED;
     b->len += len;
   }
-  t->uncounted += (uint32_t)n;
+  if (a != CSFLE__AES256_SIV) t->uncounted += (uint32_t)n; /* it has no nonces to run out of */
   if (t->uncounted >= CSFLE__COUNT_BATCH) csfle__slot_count(s, t);
   if (rc == CSFLE_OK) csfle__tally_add(&x->tally.fields[r->tally][CSFLE__OP_WRITE][CSFLE__FIELDS_DONE], n);
   return rc;

@@ -117,21 +117,19 @@ TEST(encryptions_are_counted_by_key_and_told_at_half_the_limit) /* ENC-106 */
 
 TEST(at_the_limit_a_rotating_key_gets_a_successor_and_another_is_refused) /* ENC-106 */
 {
-  static const char algorithm_siv[] = ENCRYPT_RULE(RULE_PARAMS ",\"encrypt.dek.algorithm\":\"AES256_SIV\"");
-  const struct { const char *rules, *props; csfle__algorithm a; csfle_status st; size_t creates; } cases[] = {
-    { ROTATING("30"), NO_REFRESH, CSFLE__AES256_GCM, CSFLE_OK, 2 },
-    { PII_RULES, NO_REFRESH, CSFLE__AES256_GCM, CSFLE_E_POLICY, 1 },
-    { PII_RULES, NO_REFRESH "\ncsfle.allow.overused.keys=true", CSFLE__AES256_GCM, CSFLE_OK, 1 },
-    { algorithm_siv, NO_REFRESH, CSFLE__AES256_SIV, CSFLE_OK, 1 }, /* SIV has no nonces to run out of */
+  const struct { const char *rules, *props; csfle_status st; size_t creates; } cases[] = {
+    { ROTATING("30"), NO_REFRESH, CSFLE_OK, 2 },
+    { PII_RULES, NO_REFRESH, CSFLE_E_POLICY, 1 },
+    { PII_RULES, NO_REFRESH "\ncsfle.allow.overused.keys=true", CSFLE_OK, 1 },
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     rig         r;
     csfle_error e = CSFLE_ERROR_INIT;
     open_rig(&r, cases[i].rules, cases[i].props);
     send_ok(&r);
-    track_of(&r, cases[i].a, 1)->uses = CSFLE__MAX_GCM_USES - 1;
+    track_of(&r, CSFLE__AES256_GCM, 1)->uses = CSFLE__MAX_GCM_USES - 1;
     send_ok(&r);
-    track_of(&r, cases[i].a, 1)->uses = CSFLE__MAX_GCM_USES;
+    track_of(&r, CSFLE__AES256_GCM, 1)->uses = CSFLE__MAX_GCM_USES;
     size_t before = csfle_fake_count(&r.fake, "");
     for (int k = 0; k < 3; k++) assert_int_equal(send_one(&r, &e), cases[i].st);
     assert_int_equal(r.fake.dek_creates, cases[i].creates);
@@ -142,6 +140,16 @@ TEST(at_the_limit_a_rotating_key_gets_a_successor_and_another_is_refused) /* ENC
     assert_int_equal(count_told(CSFLE_EVENT_DEK_ROTATED), cases[i].creates - 1);
     rig_close(&r);
   }
+}
+
+TEST(siv_is_not_counted) /* ENC-106 */
+{
+  rig r;
+  open_rig(&r, ENCRYPT_RULE(RULE_PARAMS ",\"encrypt.dek.algorithm\":\"AES256_SIV\""), NO_REFRESH);
+  for (int i = 0; i < 3 * CSFLE__COUNT_BATCH; i++) send_ok(&r);
+  assert_true(rig_metric(r.client, "csfle_dek_encryptions_total{kek=\"kek1\",subject=\"orders-value\",algorithm=\"AES256_SIV\",version=\"1\"}") < 0);
+  assert_int_equal(track_of(&r, CSFLE__AES256_SIV, 1)->uses, 0);
+  rig_close(&r);
 }
 
 /* ---- when no successor can be made */
@@ -425,6 +433,21 @@ TEST(a_refused_identity_is_told_with_what_the_registry_said)
   assert_non_null(strstr(last_told(CSFLE_EVENT_DENIED), "\"subject\":\"orders-value\",\"status\":\"FORBIDDEN\",\"http\":403,\"message\":\"registry http://fake answered 403: no   \\\"right\\\""));
   assert_true(rig_metric(r.client, "csfle_events_total{event=\"denied\"}") == 3);
   assert_true(rig_metric(r.client, "csfle_messages_total{op=\"serialize\",subject=\"orders-value\",result=\"FORBIDDEN\"}") == 3);
+  rig_close(&r);
+}
+
+TEST(what_the_pin_refuses_is_told) /* AB-2 */
+{
+  rig         r;
+  csfle_error e = CSFLE_ERROR_INIT;
+  open_rig(&r, PII_RULES, "csfle.require.tags=PII");
+  send_ok(&r);
+  csfle_fake_add_schema(&r.fake, "orders-value", 13, 8, CUSTOMER, NULL, NULL); /* the rules are gone */
+  pass_time(&r, 301000);
+  for (int i = 0; i < 3; i++) assert_int_equal(send_one(&r, &e), CSFLE_E_POLICY);
+  assert_int_equal(count_told(CSFLE_EVENT_POLICY), 1);
+  assert_non_null(strstr(last_told(CSFLE_EVENT_POLICY), "\"subject\":\"orders-value\",\"status\":\"POLICY\",\"message\":\"csfle.require.tags: "));
+  assert_true(rig_metric(r.client, "csfle_messages_total{op=\"serialize\",subject=\"orders-value\",result=\"POLICY\"}") == 3);
   rig_close(&r);
 }
 

@@ -49,6 +49,7 @@ TEST(records_and_fields_are_counted_by_result_also_after_a_serde_is_closed)
   assert_true(rig_metric(r.client, "csfle_cache_entries{cache=\"deks\"}") == 2);
   assert_true(rig_metric(r.client, "csfle_cache_bytes{cache=\"deks\"}") > 2 * 32);
   assert_true(rig_metric(r.client, "csfle_cache_bytes{cache=\"schemas\"}") > sizeof CUSTOMER);
+  assert_true(rig_metric(r.client, "csfle_secret_locked_bytes{locked=\"true\"}") + rig_metric(r.client, "csfle_secret_locked_bytes{locked=\"false\"}") > 0);
   csfle_client_forget_keys(r.client, NULL);
   assert_true(rig_metric(r.client, "csfle_cache_entries{cache=\"deks\"}") == 0);
   assert_true(rig_metric(r.client, "csfle_cache_bytes{cache=\"deks\"}") == 0);
