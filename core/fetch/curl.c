@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -155,6 +156,10 @@ static CURL *take_handle(csfle__curl *c)
 static void give_handle(csfle__curl *c, CURL *h)
 {
   curl_easy_reset(h); /* keeps connections and TLS sessions, drops pointers into this request */
+  /* but also the parts of its URL, until another one is looked at: this one goes nowhere */
+  curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+  if (curl_easy_setopt(h, CURLOPT_URL, "http://") == CURLE_OK) curl_easy_perform(h);
+  curl_easy_reset(h);
   pthread_mutex_lock(&c->lock);
   bool kept = c->idle_count < IDLE_MAX && c->pid == getpid();
   if (kept) c->idle[c->idle_count++] = h;
@@ -339,7 +344,31 @@ static void start(void *opaque, csfle_exchange *x)
 
 static void cancel(void *opaque, csfle_exchange *x) { (void)opaque, (void)x; /* start has ended it already */ }
 
-static void global_init(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+/*
+ * libcurl copies what it is given, the URL six times, and gives memory back as it is. Keys and tokens are in there, in
+ * Alibaba's case in the URL, so it gets memory that is wiped before it goes back. A program that has called
+ * curl_global_init before us keeps the functions it has. [ENC-101]
+ */
+static void give_back(void *ptr)
+{
+#ifndef CSFLE_BREAK_CURL_UNWIPED
+  if (ptr) csfle__wipe(ptr, malloc_usable_size(ptr));
+#endif
+  free(ptr);
+}
+
+static void *resize(void *ptr, size_t size)
+{
+  size_t had = ptr ? malloc_usable_size(ptr) : 0;
+  if (had >= size && had / 2 <= size) return ptr;
+  void *new = malloc(size);
+  if (!new) return NULL;
+  if (ptr) memcpy(new, ptr, had < size ? had : size);
+  give_back(ptr);
+  return new;
+}
+
+static void global_init(void) { curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, give_back, resize, strdup, calloc); }
 
 static bool copy_text(const char **to, const char *from)
 {
