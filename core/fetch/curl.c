@@ -219,10 +219,10 @@ static void explain(CURL *h, CURLcode code, const transfer *t, size_t max, char 
   case CURLE_PARTIAL_FILE: text = "connection closed inside the reply"; break;
   case CURLE_UNSUPPORTED_PROTOCOL: text = "URL is neither http nor https"; break;
   case CURLE_URL_MALFORMAT: text = "malformed URL"; break;
-  case CURLE_PEER_FAILED_VERIFICATION: text = "TLS certificate of the server is not trusted"; break;
+  case CURLE_PEER_FAILED_VERIFICATION: text = CSFLE__UNTRUSTED; break;
   case CURLE_SSL_CONNECT_ERROR: text = "TLS handshake failed"; break;
-  case CURLE_SSL_CACERT_BADFILE: text = "file of trusted certificates cannot be read"; break;
-  case CURLE_SSL_CERTPROBLEM: text = "client certificate or its key cannot be used"; break;
+  case CURLE_SSL_CACERT_BADFILE: text = CSFLE__BAD_CA_FILE; break;
+  case CURLE_SSL_CERTPROBLEM: text = CSFLE__BAD_CERTIFICATE; break;
   case CURLE_OUT_OF_MEMORY: text = "out of memory"; break;
   default: break;
   }

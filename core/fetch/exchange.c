@@ -183,10 +183,15 @@ void csfle__send(const csfle_transport *t, csfle__io *io)
 
 csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err)
 {
+  static const struct { const char *text; csfle_status code; } known[] = {
+    { "timed out", CSFLE_E_TIMEOUT }, { CSFLE__REFUSED_ADDRESS, CSFLE_E_POLICY }, { CSFLE__UNASKED_ADDRESS, CSFLE_E_POLICY },
+    { CSFLE__BAD_CA_FILE, CSFLE_E_CONFIG }, { CSFLE__BAD_CERTIFICATE, CSFLE_E_CONFIG },
+  };
+  csfle_status code = CSFLE_E_UNAVAILABLE;
   if (strcmp(r->failure, out_of_memory) == 0) return csfle__nomem(err);
-  if (strcmp(r->failure, CSFLE__REFUSED_ADDRESS) == 0 || strcmp(r->failure, CSFLE__UNASKED_ADDRESS) == 0) return csfle__fail(err, CSFLE_E_POLICY, "%s", r->failure);
-  return csfle__fail(err, strcmp(r->failure, "timed out") == 0 ? CSFLE_E_TIMEOUT : CSFLE_E_UNAVAILABLE, "%s",
-                     r->failure[0] ? r->failure : "no reply");
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strcmp(r->failure, known[i].text) == 0) code = known[i].code;
+  return csfle__fail(err, code, "%s", r->failure[0] ? r->failure : "no reply");
 }
 
 /* ---- the other two answers ---------------------------------------------------------------------------------- */

@@ -52,6 +52,12 @@ unsigned csfle__address_v6(const uint8_t ip[16]);
 /** When it would have to be looked at, and the transport does not ask. CSFLE_E_POLICY likewise. */
 #define CSFLE__UNASKED_ADDRESS "the program's own transport does not ask about addresses"
 
+/** When a file of request.tls or of the transport's own is no good: CSFLE_E_CONFIG. */
+#define CSFLE__BAD_CA_FILE     "file of trusted certificates cannot be read"
+#define CSFLE__BAD_CERTIFICATE "client certificate or its key cannot be used"
+/** When the server's certificate is no good: CSFLE_E_UNAVAILABLE, and no better for another try. */
+#define CSFLE__UNTRUSTED "TLS certificate of the server is not trusted"
+
 typedef struct csfle__reply {
   int       status;   /**< HTTP status; 0: no reply, failure says why */
   csfle_buf headers;  /**< lines as received, or empty */
@@ -100,7 +106,7 @@ const csfle_transport *csfle__curl_transport(csfle__curl *c);
 bool csfle__curl_is(const csfle_transport *t);
 /** Sends io->request through @p t and waits for io->reply. Never fails: a missing reply is status 0 with failure. */
 void csfle__send(const csfle_transport *t, csfle__io *io);
-/** A reply that never came (status 0) as an error: CSFLE_E_TIMEOUT, CSFLE_E_NOMEM, else CSFLE_E_UNAVAILABLE; msg is its failure. */
+/** A reply that never came (status 0) as an error: CSFLE_E_TIMEOUT, CSFLE_E_NOMEM, what the texts above say, else CSFLE_E_UNAVAILABLE; msg is its failure. */
 csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err);
 /** Answers a NEED from the file system (at most 1 MiB) or the environment. CSFLE_E_NOMEM; what is not there is CSFLE_OK. */
 csfle_status csfle__answer_need(csfle__io *io);

@@ -201,7 +201,10 @@ static bool never_came(const csfle__reply *r, const char *why) { return r->statu
 bool csfle__http_transient(const csfle__reply *r)
 {
   switch (r->status) {
-  case 0: return !never_came(r, CSFLE__REFUSED_ADDRESS) && !never_came(r, CSFLE__UNASKED_ADDRESS) && !never_came(r, "out of memory") && !never_came(r, "reply ") && !never_came(r, "there is no transport");
+  case 0: {
+    csfle_status code = csfle__reply_failed(r, NULL);
+    return code == CSFLE_E_TIMEOUT || (code == CSFLE_E_UNAVAILABLE && !never_came(r, "reply ") && !never_came(r, "there is no transport") && !never_came(r, CSFLE__UNTRUSTED));
+  }
   case 408: case 429: case 500: case 502: case 503: case 504: return true;
   default: return false;
   }

@@ -113,7 +113,7 @@ def _():
 def _():
     for env in ({"VAULT_SKIP_VERIFY": "true"}, {"VAULT_CACERT": ""}):
         bad(plain, wrap(plain, env=env), "UNAVAILABLE", "not trusted")
-    bad(plain, wrap(plain, {"ssl.ca.location": path("nowhere.pem")}), "UNAVAILABLE", "cannot be read")
+    bad(plain, wrap(plain, {"ssl.ca.location": path("nowhere.pem")}), "CONFIG", "cannot be read")
 
 
 @tap.case("a KEK names no file of this machine")
@@ -127,7 +127,7 @@ def _():
     ca = {"ssl.ca.location": path("ca.pem")}
     bad(strict, wrap(strict, ca), "UNAVAILABLE")
     bad(strict, wrap(strict, {**ca, "ssl.certificate.location": path("impostor.pem"), "ssl.key.location": path("impostor.key")}), "UNAVAILABLE")
-    bad(strict, wrap(strict, {**ca, "ssl.certificate.location": path("client.pem"), "ssl.key.location": path("impostor.key")}), "UNAVAILABLE", "client certificate")
+    bad(strict, wrap(strict, {**ca, "ssl.certificate.location": path("client.pem"), "ssl.key.location": path("impostor.key")}), "CONFIG", "client certificate")
     bad(strict, wrap(strict, {**ca, "ssl.key.location": path("client.key")}), "CONFIG", "ssl.certificate.location")
     good(wrap(strict, {**ca, "ssl.certificate.location": path("client.pem"), "ssl.key.location": path("client.key")}))
     good(wrap(strict, env={"VAULT_CACERT": path("ca.pem"), "VAULT_CLIENT_CERT": path("client.pem"), "VAULT_CLIENT_KEY": path("client.key")}))

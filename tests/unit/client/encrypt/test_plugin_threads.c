@@ -51,7 +51,7 @@ static void toy_run(void *kms, csfle_kms_call *call, const void *in, size_t len)
   static uint8_t huge[65537];
   assert_ptr_equal(kms, &the);
   the.calls++;
-  switch (the.mode) {
+  switch ((int)the.mode) {
   case INLINE: answer(call, in, len); break;
   case THREAD: {
     job *j = malloc(sizeof *j);
