@@ -99,6 +99,7 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = registry_property_bool(p, "schema.providers.reference.versions.strict", &o->strict_reference_versions, err)) != CSFLE_OK ||
       (rc = registry_property_bool(p, "mode.mutability", &o->mode_mutability, err)) != CSFLE_OK ||
       (rc = registry_property_bool(p, "compression.enable", &http->compress, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.kms.timeout.ms", 1, INT32_MAX, &o->kms_timeout_ms, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "dek.registry.max.keys", 0, INT32_MAX, &o->max_keys, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.shared.dek.cache.ms", 0, 3600000, &o->unwrapped_keep_ms, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.kms.waiting.max", 1, 1 << 20, &waiting, err)) != CSFLE_OK ||

@@ -72,6 +72,7 @@ static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes ke
   csfle_status rc = csfle__kms_take(&g->kms, &kms, k->type, key_id, &props, err);
   if (rc != CSFLE_OK) return rc;
   csfle__kms_call_init(&call, unwrap, in);
+  call.timeout_ms = (uint32_t)g->options.kms_timeout_ms;
   rc = csfle__kms_run(kms, &call, g->transport, g->clock, err);
   atomic_fetch_add(&g->counters.kms_calls, 1);
   if (rc == CSFLE_OK) {

@@ -25,6 +25,7 @@ typedef struct registry_options {
   registry_limits schemas, subjects, subject_versions, contexts, keks, dek_subjects, dek_versions;
   const char     *group_id; /**< schema.registry.group.id */
   const char     *kms_hosts; /**< csfle.allow.kms.hosts, "": the vendors' own; borrowed */
+  int64_t         kms_timeout_ms; /**< of one request; 0: what the drivers take */
   const char     *kms_keys;  /**< csfle.allow.kms.keys, "": all; borrowed */
   bool            keys_over_plain; /**< csfle.key.material.over=plain */
   int64_t         unwrapped_keep_ms; /**< csfle.shared.dek.cache.ms */

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -174,6 +175,19 @@ def _():
     bench.need(not elsewhere.seen, elsewhere.seen)
 
 
+@tap.case("a KMS that does not answer is given up after csfle.kms.timeout.ms, by client and server")
+def _():
+    base = f"http://127.0.0.1:{PORT}"
+    settings = (f"csfle.allow.kms.hosts={base}", "csfle.kms.timeout.ms=200")
+    with registry(*settings) as url:
+        target.fault(*[bench.stall()] * 6)  # three tries each; the default would be half a minute a try
+        begin = time.monotonic()
+        for who, well, said in both(url, settings, "hcvault", base + "/transit/keys/cards"):
+            bench.need(not well and "timed out" in said, (who, said))
+        bench.need(time.monotonic() - begin < 25, "not the time that was set")
+        allowed(url, settings, "hcvault", base + "/transit/keys/cards")
+
+
 @tap.case("the resolver of this suite works: the same name is reached where nothing forbids it")
 def _():
     done = subprocess.run(["getent", "hosts", "vault.evil"], env={**bench.bare_env(), **ENV}, stdout=subprocess.PIPE, text=True, check=True)
@@ -182,4 +196,4 @@ def _():
         pass
 
 
-tap.done(7)
+tap.done(8)
