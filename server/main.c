@@ -102,6 +102,7 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = registry_property_int(p, "csfle.kms.timeout.ms", 1, INT32_MAX, &o->kms_timeout_ms, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "dek.registry.max.keys", 0, INT32_MAX, &o->max_keys, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.shared.dek.cache.ms", 0, 3600000, &o->unwrapped_keep_ms, err)) != CSFLE_OK ||
+      (rc = registry_property_int(p, "csfle.kms.wait.ms", 1, 3600000, &o->unwrapping_wait_ms, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.kms.waiting.max", 1, 1 << 20, &waiting, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.trash.days", 0, 36500, &trash_days, err)) != CSFLE_OK ||
       (rc = registry_property_int(p, "csfle.trash.max", 1, INT32_MAX, &trash_max, err)) != CSFLE_OK ||
@@ -118,6 +119,7 @@ static csfle_status read_options(const registry_properties *p, registry_options 
       (rc = read_limits(p, "dek.version", &o->dek_versions, err)) != CSFLE_OK)
     return rc;
   o->unwrapping_max = (size_t)waiting;
+  http->blocking_wait_ms = o->unwrapping_wait_ms;
   o->trash_ms = trash_days * 86400000;
   o->trash_max = (size_t)trash_max;
   http->connections = (unsigned)connections;

@@ -94,6 +94,7 @@ typedef struct registry_http_options {
   size_t         queue;           /**< requests waiting for a worker; then 503 */
   unsigned       connections;     /**< of one listener */
   registry_pool *blocking;        /**< for handlers that wait for a KMS; borrowed until registry_http_stop */
+  int64_t        blocking_wait_ms; /**< for a thread of it; then 503 */
   int            idle_timeout_s;
   bool           compress;
 } registry_http_options;

@@ -52,6 +52,7 @@ typedef struct exchange {
   struct MHD_Connection *connection;
   const char            *target; /* copy in the arena */
   char                   request_id[128];
+  int64_t                queued_ms; /* when it was sent to the pool for calls that block */
   int                    accept; /* index of the produced type, -1 none */
   size_t                 declared; /* Content-Length */
   int                    lengths, encodings, ids;
@@ -267,6 +268,8 @@ void registry_http_park(void *waiter)
   if (!x->suspended) suspend(x);
 }
 
+static int64_t now_ms(void) { return csfle__system_clock.monotonic_ms(csfle__system_clock.opaque); }
+
 static void refuse_busy(exchange *x)
 {
   registry_reply_error(&x->reply, 503, 503, NULL);
@@ -278,11 +281,14 @@ static void on_thread(void *arg)
 {
   exchange        *x = (exchange *)arg;
   registry_http   *h = x->http;
-  registry_handled handled = h->app.handle(h->app.opaque, &x->rq, &x->reply);
+  registry_handled handled = REGISTRY_ANSWERED;
 
+  if (x->rq.may_block && now_ms() - x->queued_ms > h->options.blocking_wait_ms) refuse_busy(x); /* who asked may be gone */
+  else handled = h->app.handle(h->app.opaque, &x->rq, &x->reply);
   if (handled == REGISTRY_PARKED) return;
   if (handled == REGISTRY_BLOCKS) {
     x->rq.may_block = true;
+    x->queued_ms = now_ms();
     if (registry_pool_run(h->options.blocking, on_thread, x)) return;
     refuse_busy(x);
   }

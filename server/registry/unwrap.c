@@ -12,6 +12,7 @@ typedef struct flight {
   int64_t           dek_offset, kek_offset;
   registry_kms_key  key;
   csfle__bytes      subject, wrapped;
+  int64_t           made_ms;
   bool              done, ok;
   csfle__secret     material;
   int               status, code;
@@ -108,6 +109,8 @@ registry_unwraps_figures registry_unwraps_look(registry_unwraps *u)
   return figures;
 }
 
+static const char busy[] = "too many requests are waiting for the KMS, try again later";
+
 /* on a thread that may block */
 static void call_kms(void *arg)
 {
@@ -116,7 +119,8 @@ static void call_kms(void *arg)
   registry_problem *p = (registry_problem *)must_calloc(sizeof *p);
   csfle__secret     material = CSFLE__SECRET_INIT;
 
-  bool ok = registry_kms_unwrap(u->g, &f->key, f->subject, f->wrapped, &material, p);
+  bool late = u->g->clock->monotonic_ms(u->g->clock->opaque) - f->made_ms > u->options.wait_ms; /* who waited may be gone */
+  bool ok = late ? registry_refuse(p, 503, 503, "%s", busy) : registry_kms_unwrap(u->g, &f->key, f->subject, f->wrapped, &material, p);
   pthread_mutex_lock(&u->lock);
   f->ok = ok;
   f->done = true;
@@ -145,6 +149,7 @@ static flight *make(registry_unwraps *u, const csfle__kek *k, const csfle__dek *
 
   f->table = u;
   f->refs = 1;
+  f->made_ms = u->g->clock->monotonic_ms(u->g->clock->opaque);
   f->dek_offset = d->offset, f->kek_offset = k->offset;
   f->id = registry_copied(&f->arena, id);
   f->subject = registry_copied(&f->arena, d->subject);
@@ -185,7 +190,7 @@ void registry_unwrap_leave(registry *g, registry_caller *who)
 
 static registry_unwrapped too_many(registry_problem *p)
 {
-  registry_refuse(p, 503, 503, "too many requests are waiting for the KMS, try again later");
+  registry_refuse(p, 503, 503, "%s", busy);
   return REGISTRY_UNWRAP_FAILED;
 }
 

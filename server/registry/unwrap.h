@@ -13,6 +13,7 @@
 typedef struct registry_unwraps_options {
   int64_t           keep_ms;     /**< 0: nothing is kept */
   size_t            waiting_max; /**< then 503 */
+  int64_t           wait_ms;     /**< calls that have waited longer for their turn are not made: 503 */
   registry_executor blocking;    /**< where the KMS is called */
 } registry_unwraps_options;
 

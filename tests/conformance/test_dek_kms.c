@@ -17,28 +17,31 @@
 static csfle_fake_kms kms;
 static char           allow[80], key_id[80], keep[64], bound[64];
 
-#define RUN(...)                                                            \
+#define CASE(cite, ...)                                                     \
   do {                                                                      \
     const csfle_test_step steps_[] = { __VA_ARGS__ };                       \
-    csfle_test_steps("a step", steps_, sizeof steps_ / sizeof *steps_);     \
+    csfle_test_steps(cite, steps_, sizeof steps_ / sizeof *steps_);         \
   } while (0)
+#define RUN(...) CASE("a step", __VA_ARGS__)
 
 /* a registry whose cache lives that long and lets so many wait, with the shared KEK v */
-static void fresh(int keep_ms, int waiting_max)
+static void fresh_with(int keep_ms, int waiting_max, const char *more, const char *and_more)
 {
-  static const char *args[8];
+  static const char *args[12];
   if (!kms.port) csfle_fake_kms_start(&kms);
   csfle_fake_kms_release(&kms); /* a test before may have failed */
   snprintf(allow, sizeof allow, "csfle.allow.kms.hosts=%s", kms.host);
   snprintf(keep, sizeof keep, "csfle.shared.dek.cache.ms=%d", keep_ms);
   snprintf(bound, sizeof bound, "csfle.kms.waiting.max=%d", waiting_max);
-  const char *all[] = { "-X", allow, "-X", keep, "-X", bound, NULL };
+  const char *all[] = { "-X", allow, "-X", keep, "-X", bound, more ? "-X" : NULL, more, "-X", and_more, NULL };
   memcpy(args, all, sizeof all);
   csfle_test_rest_fresh(args);
   snprintf(key_id, sizeof key_id, "\"%s/transit/keys/k0\"", kms.host);
   csfle_test_rest_keep("key", key_id);
   RUN({ "POST ~/keks", "{'name':'v','kmsType':'hcvault','kmsKeyId':<key>,'kmsProps':{'token.id':'t'},'shared':true}", OK("{'shared':true,'...':1}") });
 }
+
+static void fresh(int keep_ms, int waiting_max) { fresh_with(keep_ms, waiting_max, NULL, NULL); }
 
 static void made(const char *subject)
 {
@@ -54,8 +57,8 @@ typedef struct storm {
   int  count;
 } storm;
 
-/* connects that many clients and lets each ask for one of `subjects` subjects */
-static storm storm_send(int count, int subjects)
+/* connects that many clients and lets each ask for one of `subjects` subjects from the first on */
+static storm storm_send_from(int count, int subjects, int from)
 {
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
@@ -69,11 +72,13 @@ static storm storm_send(int count, int subjects)
   }
   for (int i = 0; i < count; i++) {
     char text[200];
-    int  n = snprintf(text, sizeof text, "GET /dek-registry/v1/keks/v/deks/s%d HTTP/1.1\r\nHost: x\r\n\r\n", i % subjects);
+    int  n = snprintf(text, sizeof text, "GET /dek-registry/v1/keks/v/deks/s%d HTTP/1.1\r\nHost: x\r\n\r\n", from + i % subjects);
     if (send(s.fds[i], text, (size_t)n, MSG_NOSIGNAL) != n) fail_msg("client %d cannot send", i);
   }
   return s;
 }
+
+static storm storm_send(int count, int subjects) { return storm_send_from(count, subjects, 0); }
 
 /* reads every answer; how many have the status, and of them a keyMaterial or, with 503, Retry-After */
 static int storm_read(storm *s, const char *status)
@@ -246,6 +251,28 @@ TEST(those_who_wait_are_bounded)
   RUN({ "GET ~/keks/v/deks/s0", NULL, OK("{'keyMaterial':'$any','...':1}") }); /* there is room again */
 }
 
+/* AB-14: who has waited too long for a turn does not keep others waiting */
+TEST(calls_that_waited_too_long_are_not_made)
+{
+  pthread_t thread;
+  void     *ok;
+  fresh_with(0, 100, "csfle.kms.threads=1", "csfle.kms.wait.ms=100");
+  made("s0");
+  made("s1");
+  csfle_fake_kms_hold(&kms);
+  storm first = storm_send(1, 1);
+  csfle_fake_kms_await(&kms, 1);
+  storm second = storm_send_from(1, 1, 1);
+  pthread_create(&thread, NULL, create_one, (void *)1);
+  nanosleep(&(struct timespec){ 0, 500000000 }, NULL);
+  csfle_fake_kms_release(&kms);
+  assert_int_equal(storm_read(&first, "200"), 1);
+  assert_int_equal(storm_read(&second, "503"), 1);
+  pthread_join(thread, &ok);
+  assert_null(ok);
+  RUN({ "GET ~/keks/v/deks/c1?deleted=true", NULL, NO(404, 40470, NULL) }, { "GET ~/keks/v/deks/s1", NULL, OK("{'keyMaterial':'$any','...':1}") });
+}
+
 TEST(a_deletion_counts_for_those_who_wait)
 {
   fresh(5000, 100);
@@ -268,15 +295,15 @@ TEST(DEK_140_a_refusal_of_the_kms_is_403)
   made("s0");
   for (int i = 0; i < 2; i++) {
     atomic_store(&kms.fail, refusals[i]);
-    RUN({ "POST ~/keks/v/deks/new", "{}", NO(403, 40370, "^Could not generate encrypted dek for new: ") },
+    CASE("DEK-140", { "POST ~/keks/v/deks/new", "{}", NO(403, 40370, "^Could not generate encrypted dek for new: ") },
         { "GET ~/keks/v/deks/s0", NULL, NO(403, 40370, "^Could not generate raw dek for s0: ") },
         { "GET ~/keks/v/deks/s0/versions/1", NULL, NO(403, 40370, "^Could not generate raw dek for s0: ") },
         { "POST ~/keks/v/test", NULL, NO(403, 40370, "^Could not generate encrypted dek for __TEST: ") });
   }
   atomic_store(&kms.fail, 400);
-  RUN({ "GET ~/keks/v/deks/s0", NULL, NO(500, 50070, "^Could not generate raw dek for s0: ") }, { "POST ~/keks/v/deks/new", "{}", NO(500, 50070, "^Could not generate encrypted dek for new: ") });
+  CASE("DEK-140", { "GET ~/keks/v/deks/s0", NULL, NO(500, 50070, "^Could not generate raw dek for s0: ") }, { "POST ~/keks/v/deks/new", "{}", NO(500, 50070, "^Could not generate encrypted dek for new: ") });
   atomic_store(&kms.fail, 0);
-  RUN({ "GET ~/keks/v/deks/new?deleted=true", NULL, NO(404, 40470, "Key 'new' not found") }, { "GET ~/keks/v/deks/s0", NULL, OK("{'keyMaterial':'$any','...':1}") });
+  CASE("DEK-140", { "GET ~/keks/v/deks/new?deleted=true", NULL, NO(404, 40470, "Key 'new' not found") }, { "GET ~/keks/v/deks/s0", NULL, OK("{'keyMaterial':'$any','...':1}") });
 }
 
 TEST(DEK_142_alternate_keys_are_tried_after_the_main_one_failed)
@@ -288,16 +315,17 @@ TEST(DEK_142_alternate_keys_are_tried_after_the_main_one_failed)
   for (int i = 0; i < 4; i++) atomic_store(&kms.calls_of_key[i], 0);
 #define CALLS_OF(k, n) assert_int_equal(atomic_load(&kms.calls_of_key[k]), n)
   RUN({ "POST ~/keks", "{'name':'alt','kmsType':'hcvault','kmsKeyId':<key>,'kmsProps':{'token.id':'t','encrypt.alternate.kms.key.ids':<ids>},'shared':true}", OK("{'...':1}") },
-      { "POST ~/keks/alt/deks/a", "{}", OK("{'keyMaterial':'$b64:34:1a20:alt','...':1}") });
+      { "POST ~/keks/alt/deks/a", "{}", OK("{'keyMaterial':'$b64:34:1a20:alt','encryptedKeyMaterial':'$text:wrapped','...':1}") });
   CALLS_OF(0, 2), CALLS_OF(2, 0), CALLS_OF(3, 0);
   atomic_store(&kms.fail_key[0], 400);
-  RUN({ "GET ~/keks/alt/deks/a", NULL, OK("{'keyMaterial':'$is:alt','...':1}") });
+  CASE("DEK-142", { "GET ~/keks/alt/deks/a", NULL,
+                    OK("{'kekName':'alt','subject':'a','version':1,'algorithm':'AES256_GCM','encryptedKeyMaterial':'$is:wrapped','keyMaterial':'$is:alt','ts':'$ts'}") });
   CALLS_OF(0, 3), CALLS_OF(2, 1), CALLS_OF(3, 0);
   atomic_store(&kms.fail_key[2], 403);
   RUN({ "POST ~/keks/alt/deks/b", "{}", OK("{'keyMaterial':'$b64:34:1a20','...':1}") });
   CALLS_OF(0, 5), CALLS_OF(2, 3), CALLS_OF(3, 2);
   atomic_store(&kms.fail_key[3], 400);
-  RUN({ "GET ~/keks/alt/deks/a", NULL, NO(403, 40370, "^Could not generate raw dek for a: ") }); /* a refusal wins over what came after it */
+  CASE("DEK-142", { "GET ~/keks/alt/deks/a", NULL, NO(403, 40370, "^Could not generate raw dek for a: ") }); /* a refusal wins over what came after it */
   for (int i = 0; i < 4; i++) atomic_store(&kms.fail_key[i], 0);
 }
 

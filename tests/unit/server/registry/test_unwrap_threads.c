@@ -136,6 +136,7 @@ static void run(int64_t keep_ms)
   options.blocking = (registry_executor){ run_blocking, pool };
   options.unwrapped_keep_ms = keep_ms;
   options.unwrapping_max = 100;
+  options.unwrapping_wait_ms = 60000;
   assert_ok(registry_log_open(&log, registry_log_driver_find("memory"), &setup, err));
   assert_ok(registry_open(&g, log, &options, &csfle__system_clock, &rig_quiet, NULL, err));
   csfle__pair          props[] = { { BYTES("secret"), BYTES("mysecret") } };
