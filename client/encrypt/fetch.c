@@ -4,7 +4,10 @@
 #include "core/base/base64.h"
 #include "core/crypt/material.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+
+#define SWEEP_MS 60000
 
 static void destroy_kek(csfle__shared *s)
 {
@@ -98,6 +101,15 @@ static csfle_status check_policy(const csfle__key_fetch *f, csfle_error *err)
 static int64_t lifetime_ms(const csfle__ring *r)
 {
   return r->o.expiry_ms >= 0 && r->o.expiry_ms < r->o.max_age_ms ? r->o.expiry_ms : r->o.max_age_ms;
+}
+
+/* A key that nobody asks for any more is wiped too, some time after its age. */
+static void sweep(csfle__ring *r)
+{
+  int64_t now = csfle__mono_ms(&r->rc->world), last = r->swept_mono_ms;
+  if (now - last < SWEEP_MS || !atomic_compare_exchange_strong(&r->swept_mono_ms, &last, now)) return;
+  csfle__cache_sweep(&r->deks, now);
+  csfle__cache_sweep(&r->keks, now);
 }
 
 /* Not what was asked for before keys were forgotten. */
@@ -337,9 +349,9 @@ static csfle_status finish(csfle__key_fetch *f, csfle__bytes material, csfle_err
     k->track->created_mono_ms = csfle__mono_ms(&f->ring->rc->world);
     k->track->skew_ms = csfle__wall_ms(&f->ring->rc->world) - k->ts_ms;
   }
-  k->track->ts_ms = k->ts_ms;
   if (w->write) k->track->overdue = f->kept_old;
   keep(f, &f->ring->deks, &k->shared, k->fetched_mono_ms + lifetime_ms(f->ring));
+  sweep(f->ring);
   f->key = k;
   return CSFLE_OK;
 }

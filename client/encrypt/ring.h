@@ -29,7 +29,6 @@ typedef struct csfle__track {
   _Atomic(int64_t)  seen_mono_ms;    /**< when we first saw it */
   _Atomic(int64_t)  created_mono_ms; /**< when we made it; -1: we did not */
   _Atomic(int64_t)  skew_ms;         /**< our clock less the registry's then */
-  _Atomic(int64_t)  ts_ms;           /**< of the registry's record */
   _Atomic(int64_t)  retry_mono_ms;   /**< registry or KMS did not answer: nobody asks again before */
   _Atomic(int64_t)  rotate_mono_ms;  /**< no successor could be made: nobody tries again before */
   _Atomic(int)      overdue;         /**< it should have one by now */
@@ -81,6 +80,7 @@ typedef struct csfle__ring {
   pthread_mutex_t     lock;   /**< of tracks */
   csfle__map          tracks;
   _Atomic(uint64_t)   fetches;
+  _Atomic(int64_t)    swept_mono_ms; /**< when keys past their age were last looked for */
   _Atomic(int64_t)    skew_ms; /**< our clock less the registry's, when that is an hour or more; else 0 */
   _Atomic(uint64_t)   epoch;  /**< goes up when keys are forgotten: ciphers made before must go */
 } csfle__ring;

@@ -96,6 +96,17 @@ void csfle__cache_drop_if(csfle__cache *c, bool (*want)(void *, csfle__shared *)
   pthread_mutex_unlock(&c->lock);
 }
 
+void csfle__cache_sweep(csfle__cache *c, int64_t now_ms)
+{
+  pthread_mutex_lock(&c->lock);
+  for (size_t i = 0; i < c->map.count;) {
+    const entry *e = c->map.entries[i].value;
+    if (now_ms >= e->expires_ms) entry_free(take_out(c, c->map.entries[i].key));
+    else i++;
+  }
+  pthread_mutex_unlock(&c->lock);
+}
+
 void csfle__cache_size(csfle__cache *c, size_t *count, size_t *bytes)
 {
   pthread_mutex_lock(&c->lock);

@@ -45,6 +45,8 @@ void csfle__cache_put(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64
 /** As csfle__cache_put, but only while *@p epoch is @p was: who changes it and then drops objects has dropped all that were put before. */
 void csfle__cache_put_while(csfle__cache *c, csfle__bytes key, csfle__shared *s, int64_t expires_ms, const _Atomic(uint64_t) *epoch, uint64_t was);
 void csfle__cache_drop(csfle__cache *c, csfle__bytes key);
+/** Drops every object whose time is over. */
+void csfle__cache_sweep(csfle__cache *c, int64_t now_ms);
 /** How many objects are in it (expired ones count until they are looked for), and about how many bytes they are. */
 void csfle__cache_size(csfle__cache *c, size_t *count, size_t *bytes);
 /** Drops every object for which @p want says true. */

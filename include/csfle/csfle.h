@@ -139,8 +139,8 @@ CSFLE_EXPORT const char *csfle_event_name(int event);
 /**
  * One event. @p json: {"event":"dek_rotated","kek":"orders-pii","subject":"orders-value","algorithm":"AES256_GCM","version":4,"before":3},
  * with "status", "http" and "message" of the error that caused it and "count" where there are some; names of schema and configuration
- * only, never data, keys or tokens. Called from the thread that did the work, which waits for it. Events that could come with every
- * record come once a minute for each cause.
+ * only, never data, keys or tokens. Called from the thread that did the work, which waits for it: it may ask for statistics, but must
+ * not serialize or deserialize with the same client. Events that could come with every record come once a minute for each cause.
  */
 typedef void (*csfle_event_fn)(void *opaque, int event, const char *json);
 

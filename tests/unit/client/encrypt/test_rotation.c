@@ -13,6 +13,7 @@
 
 static struct { int event; char json[2048]; } told[64];
 static size_t told_count;
+static csfle_client *told_by; /* a listener may ask for statistics */
 static void on_event(void *opaque, int event, const char *json)
 {
   (void)opaque;
@@ -22,6 +23,7 @@ static void on_event(void *opaque, int event, const char *json)
   yyjson_doc_free(d);
   if (strstr(json, "078-05-1120") || strstr(json, "mysecret") || strstr(json, "t0ken")) fail_msg("told: %s", json);
   assert_true(told_count < 64);
+  if (told_by) assert_true(rig_metric(told_by, "csfle_cache_entries{cache=\"keks\"}") >= 0);
   told[told_count].event = event;
   snprintf(told[told_count++].json, sizeof told->json, "%s", json);
 }
@@ -42,9 +44,9 @@ static const char *last_told(int event)
 
 static void open_rig(rig *r, const char *rules, const char *props)
 {
-  told_count = 0, rig_on_event = on_event;
+  told_count = 0, told_by = NULL, rig_on_event = on_event;
   rig_open(r, CUSTOMER, NULL, rules, props);
-  rig_on_event = NULL;
+  rig_on_event = NULL, told_by = r->client;
 }
 
 static csfle_info seen;

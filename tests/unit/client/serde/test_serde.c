@@ -372,6 +372,23 @@ TEST(a_schema_found_by_content_is_looked_up_again_too) /* SERDE-57 SERDE-170 */
   rig_close(&r);
 }
 
+TEST(a_key_that_nobody_asks_for_is_wiped_after_its_age_too) /* AB-11 */
+{
+  rig       r;
+  csfle_buf out = fresh();
+  rig_open(&r, CUSTOMER, NULL, PII_RULES, "csfle.key.max.age.ms=100000\nlatest.cache.ttl.sec=-1");
+  csfle_fake_add_schema(&r.fake, "other-value", 13, 1, CUSTOMER, NULL, PII_RULES);
+  csfle_serde *s = rig_serde(r.client, "other", CUSTOMER, NULL);
+  assert_ok(csfle_serialize(s, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, NULL, err));
+  csfle_serde_close(s);
+  assert_int_equal(r.client->ring.deks.map.count, 1);
+  r.fake.mono_ms += 100001;
+  assert_ok(csfle_serialize(r.serde, CSFLE_NATIVE, CUSTOMER_VALUE, sizeof CUSTOMER_VALUE - 1, NULL, &out, NULL, err));
+  assert_int_equal(r.client->ring.deks.map.count, 1); /* its own; the other is gone */
+  csfle_buf_free(&out);
+  rig_close(&r);
+}
+
 TEST(keys_can_be_forgotten_and_grow_old) /* AB-11 ENC-76 */
 {
   rig       r;
