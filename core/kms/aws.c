@@ -256,19 +256,12 @@ static csfle_status take(const csfle__aws *a, csfle__kms_call *call, const csfle
 static csfle__next aws_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
 {
   csfle__aws              *a = (csfle__aws *)kms;
-  work                    *w = call->work;
+  work                    *w = csfle__kms_work(call, sizeof *w, free_work, err);
   csfle__http_about        about = { "aws-kms", csfle__str(a->key_id), call->unwrap ? "Decrypt" : "Encrypt" };
   csfle__http_words        words;
   csfle__next              next;
 
-  if (!w) {
-    w = call->work = csfle__calloc(1, sizeof *w);
-    call->free_work = free_work;
-    if (!w) {
-      csfle__nomem(err);
-      return CSFLE__FAIL;
-    }
-  }
+  if (!w) return CSFLE__FAIL;
   CSFLE__BEGIN(w);
 login:
   CSFLE__KMS_SESSION(w, kms, call, next, use_cached(a, w, csfle__aws_now(a, call), RENEW_MS, err), err);

@@ -329,7 +329,7 @@ static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about
 static csfle__next azure_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
 {
   azure            *a = (azure *)kms;
-  work             *w = call->work;
+  work             *w = csfle__kms_work(call, sizeof *w, free_work, err);
   csfle__io        *io = &call->io;
   csfle__http_about about = { "azure-kms", csfle__str(a->key_id), w && !w->version.len ? "get key" : call->unwrap ? "decrypt" : "encrypt" };
   csfle__http_about login_about = { "azure-kms", csfle__str(a->key_id), "token" };
@@ -337,14 +337,7 @@ static csfle__next azure_step(csfle__kms *kms, csfle__kms_call *call, csfle_erro
   csfle__http_words words;
   csfle_status      rc;
 
-  if (!w) {
-    w = call->work = csfle__calloc(1, sizeof *w);
-    call->free_work = free_work;
-    if (!w) {
-      csfle__nomem(err);
-      return CSFLE__FAIL;
-    }
-  }
+  if (!w) return CSFLE__FAIL;
   CSFLE__BEGIN(w);
   if (choose(a, w, call, &about, err) != CSFLE_OK || check_vault(a, call, err) != CSFLE_OK) return CSFLE__FAIL;
   pthread_mutex_lock(&a->session.lock);

@@ -61,6 +61,16 @@ void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in)
   csfle__io_init(&c->io);
 }
 
+void *csfle__kms_work(csfle__kms_call *c, size_t size, void (*free_work)(void *work), csfle_error *err)
+{
+  if (!c->work) {
+    c->work = csfle__calloc(1, size);
+    c->free_work = free_work;
+    if (!c->work) csfle__nomem(err);
+  }
+  return c->work;
+}
+
 /* ---- turns */
 
 #define LOOK_MS 20

@@ -44,6 +44,8 @@ typedef struct csfle__kms_call {
 } csfle__kms_call;
 void csfle__kms_call_init(csfle__kms_call *c, bool unwrap, csfle__bytes in);
 void csfle__kms_call_free(csfle__kms_call *c);
+/** The driver's own of this call, made with @p size zero bytes when it is stepped first. NULL: no memory, err says so. */
+void *csfle__kms_work(csfle__kms_call *c, size_t size, void (*free_work)(void *work), csfle_error *err);
 
 typedef struct csfle__kms_driver {
   const char *type; /**< the value of encrypt.kms.type: "local-kms" */

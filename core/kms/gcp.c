@@ -337,7 +337,7 @@ static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about
 static csfle__next gcp_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
 {
   gcp              *g = (gcp *)kms;
-  work             *w = call->work;
+  work             *w = csfle__kms_work(call, sizeof *w, free_work, err);
   csfle__io        *io = &call->io;
   csfle__http_about about = { "gcp-kms", csfle__str(g->key_id), call->unwrap ? "decrypt" : "encrypt" };
   csfle__http_about login_about = { "gcp-kms", csfle__str(g->key_id), "token" };
@@ -345,14 +345,7 @@ static csfle__next gcp_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
   csfle__http_words words;
   csfle_status      rc;
 
-  if (!w) {
-    w = call->work = csfle__calloc(1, sizeof *w);
-    call->free_work = free_work;
-    if (!w) {
-      csfle__nomem(err);
-      return CSFLE__FAIL;
-    }
-  }
+  if (!w) return CSFLE__FAIL;
   CSFLE__BEGIN(w);
   for (w->i = 0; w->i < VARIABLES; w->i++) {
     CSFLE__KMS_NEED(w, io, CSFLE__NEED_VARIABLE, variables[w->i]);

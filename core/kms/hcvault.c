@@ -265,21 +265,14 @@ static csfle__next not_built(const csfle__http_about *a, csfle_error *err)
 static csfle__next hcvault_step(csfle__kms *kms, csfle__kms_call *call, csfle_error *err)
 {
   hcvault          *h = (hcvault *)kms;
-  work             *w = call->work;
+  work             *w = csfle__kms_work(call, sizeof *w, free_work, err);
   csfle__io        *io = &call->io;
   csfle__http_about about = { "hcvault", csfle__str(h->key_id), call->unwrap ? "decrypt" : "encrypt" };
   csfle__http_about login_about = { "hcvault", csfle__str(h->key_id), "AppRole login" };
   csfle__next       next;
   csfle__http_words words;
 
-  if (!w) {
-    w = call->work = csfle__calloc(1, sizeof *w);
-    call->free_work = free_work;
-    if (!w) {
-      csfle__nomem(err);
-      return CSFLE__FAIL;
-    }
-  }
+  if (!w) return CSFLE__FAIL;
   CSFLE__BEGIN(w);
   if (call->unwrap && !is_wrapped(call->in)) {
     csfle__http_failf(&about, CSFLE_E_DECRYPT, err, "wrapped key material does not begin with vault:v");
