@@ -18,23 +18,36 @@ static csfle_status note(void *opaque, const csfle__difference *d, csfle_error *
   return CSFLE_OK;
 }
 
+static csfle_status text_of(const csfle__schema *s, bool normalized, csfle_buf *out)
+{
+  csfle__buf_clear(out);
+  return normalized ? csfle__schema_format(s)->normalized(s, out, NULL) : csfle__schema_format(s)->canonical(s, out, NULL);
+}
+
 static void check_text(const csfle__schema *s, bool normalized, const csfle__reference *refs, size_t ref_count, unsigned flags)
 {
   csfle_buf      one, two;
-  csfle__schema *again = NULL;
+  csfle__schema *again = NULL, *third = NULL;
   csfle_buf_init(&one, 0, 0), csfle_buf_init(&two, 0, 0);
-  csfle_status rc = normalized ? csfle__schema_format(s)->normalized(s, &one, NULL) : csfle__schema_format(s)->canonical(s, &one, NULL);
+  csfle_status rc = text_of(s, normalized, &one);
   if (rc == CSFLE_OK) {
+    /* as Java does, an alias in no namespace is written without the dot that says so: it is another one when read again,
+       which has another place among sorted ones and stays there */
+    bool alias = memmem(one.ptr, one.len, "\"aliases\"", 9);
     MUST_OK(csfle__schema_parse(&again, CSFLE__NONE, csfle__buf_view(&one), refs, ref_count, flags, err));
-    MUST_OK(normalized ? csfle__schema_format(again)->normalized(again, &two, err) : csfle__schema_format(again)->canonical(again, &two, err));
-    MUST(csfle__eq(csfle__buf_view(&one), csfle__buf_view(&two)));
+    MUST_OK(text_of(again, normalized, &two));
     MUST(csfle__schema_format(s)->same_layout(s, again));
-    /* as Java does, an alias in no namespace is written without the dot that says so: it is another one when read again */
-    if (!normalized && !memmem(one.ptr, one.len, "\"aliases\"", 9)) MUST(csfle__schema_format(s)->equivalent(s, again));
+    if (alias) {
+      MUST_OK(csfle__schema_parse(&third, CSFLE__NONE, csfle__buf_view(&two), refs, ref_count, flags, err));
+      MUST_OK(text_of(third, normalized, &one));
+    } else if (!normalized) {
+      MUST(csfle__schema_format(s)->equivalent(s, again));
+    }
+    MUST(csfle__eq(csfle__buf_view(&one), csfle__buf_view(&two)));
   } else {
     MUST(rc == CSFLE_E_SCHEMA); /* the text would be too deep */
   }
-  csfle__schema_free(again);
+  csfle__schema_free(again), csfle__schema_free(third);
   csfle_buf_free(&one), csfle_buf_free(&two);
 }
 
