@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Planted keys looked for in the memory of a client and a server from another process: raw, as key material, as Base64. [AB-13]
 
-What a core dump would hold is every mapping but those under MADV_DONTDUMP. In there nothing of a key may be, ever, but what DESIGN.md
-allows: a cipher context in use holds its key schedule, which begins with the key. Everywhere, the mappings that are left out of dumps
+What a core dump would hold is every mapping but those under MADV_DONTDUMP. In there nothing of a key may be, ever, but one
+exception (docs/security.md): a cipher context in use holds its key schedule, which begins with the key. Everywhere, the mappings that are left out of dumps
 too, nothing may be after the key was forgotten, the client closed, the server's short memory over.
 """
 import base64
