@@ -27,7 +27,7 @@ typedef struct csfle__tls {
 /** A request; its buffers are owned, wiped when freed (URLs and headers carry tokens). */
 typedef struct csfle__request {
   const char *method;  /**< static text */
-  const char *purpose; /**< static text: "registry", "kms" */
+  const char *purpose; /**< static text: "registry", "kms"; on the way to a KMS "sts", "oauth", "metadata" */
   csfle_buf   url, headers, body; /**< headers: "Name: value\r\n" lines */
   bool        has_body;
   uint32_t    timeout_ms; /**< of the whole exchange; 0: the transport's default */

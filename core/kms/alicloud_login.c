@@ -177,7 +177,7 @@ static csfle_status sts_request(csfle__alicloud *a, csfle__alicloud_login *l, cs
   bool            own = e.len && (!a->props[CSFLE__ALI_STS].len || a->own[CSFLE__ALI_STS]), web = strcmp(action, "AssumeRole") != 0;
   char            date[32], nonce[33];
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
-  r->has_body = true;
+  r->purpose = "sts", r->has_body = true;
   while (e.len && e.ptr[e.len - 1] == '/') e.len--;
   bool         plain = csfle__starts(e, CSFLE__LIT("http://")) || csfle__starts(e, CSFLE__LIT("https://"));
   csfle_status rc = e.len ? csfle__buf_printf(&r->url, err, "%s%.*s/?", plain ? "" : "https://", CSFLE__FMT(e)) : csfle__buf_puts(&r->url, "https://sts.aliyuncs.com/?", err);
@@ -210,6 +210,7 @@ static csfle_status sts_request(csfle__alicloud *a, csfle__alicloud_login *l, cs
 static csfle_status get_request(csfle__alicloud *a, csfle__kms_call *call, const char *method, const char *base, csfle__bytes rest, csfle__host_kind kind, csfle_error *err)
 {
   csfle__http_start(&call->io, method, kind == CSFLE__HOST_LOCAL ? METADATA_MS : TIMEOUT_MS);
+  call->io.request.purpose = "metadata";
   csfle_status rc = csfle__buf_printf(&call->io.request.url, err, "%s%.*s", base, CSFLE__FMT(rest));
   return rc == CSFLE_OK ? csfle__hosts_check(&a->hosts, kind, &call->io.request, err) : rc;
 }

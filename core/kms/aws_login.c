@@ -123,6 +123,7 @@ static csfle_status sts_request(csfle__aws *a, csfle__aws_login *l, csfle__kms_c
   csfle__request *r = &call->io.request;
   csfle__bytes    e = either(env(l, V_ENDPOINT_STS), env(l, V_ENDPOINT));
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
+  r->purpose = "sts";
   while (e.len && e.ptr[e.len - 1] == '/') e.len--;
   csfle_status rc = e.len ? csfle__buf_printf(&r->url, err, "%.*s/", CSFLE__FMT(e)) : csfle__buf_printf(&r->url, err, "https://sts.%.*s.%s/", CSFLE__FMT(a->region), a->suffix);
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&a->hosts, e.len ? CSFLE__HOST_OWN : CSFLE__HOST_LOGIN, r, err);
@@ -146,6 +147,7 @@ static csfle_status container_request(csfle__aws *a, const csfle__aws_login *l, 
   csfle__url      u;
   if (relative.len && relative.ptr[0] != '/') return csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with '/'");
   csfle__http_start(&call->io, "GET", METADATA_MS);
+  r->purpose = "metadata";
   csfle_status rc = csfle__buf_printf(&r->url, err, "%s%.*s", relative.len ? "http://169.254.170.2" : "", CSFLE__FMT(uri));
   if (rc == CSFLE_OK && !csfle__url_parse(&u, csfle__buf_view(&r->url)))
     rc = csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: the URI for container credentials is no plain http or https URL");
@@ -172,6 +174,7 @@ static csfle_status metadata_request(csfle__aws *a, const csfle__aws_login *l, c
   bool            v6 = csfle__eq_nocase(env(l, V_METADATA_MODE), CSFLE__LIT("ipv6"));
   csfle__bytes    e = either(env(l, V_METADATA), csfle__str(v6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254"));
   csfle__http_start(&call->io, l->i == METADATA_TOKEN ? "PUT" : "GET", METADATA_MS);
+  r->purpose = "metadata";
   while (e.len && e.ptr[e.len - 1] == '/') e.len--;
   csfle_status rc = csfle__buf_printf(&r->url, err, "%.*s/latest/%s%s", CSFLE__FMT(e), l->i == METADATA_TOKEN ? "api/token" : "meta-data/iam/security-credentials/",
                                       l->i == METADATA_KEYS ? l->path : "");

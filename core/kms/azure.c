@@ -179,7 +179,7 @@ static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, 
     bool         scheme = csfle__starts(host, CSFLE__LIT("https://")) || csfle__starts(host, CSFLE__LIT("http://"));
     while (host.len && host.ptr[host.len - 1] == '/') host.len--;
     csfle__http_start(&call->io, "POST", TIMEOUT_MS);
-    r->has_body = true;
+    r->purpose = "oauth", r->has_body = true;
     rc = host.len ? csfle__buf_printf(&r->url, err, "%s%.*s/", scheme ? "" : "https://", CSFLE__FMT(host)) : csfle__buf_puts(&r->url, "https://login.microsoftonline.com/", err);
     if (rc == CSFLE_OK) rc = csfle__http_encode(&r->url, set(w, TENANT), err);
     if (rc == CSFLE_OK) rc = csfle__buf_puts(&r->url, "/oauth2/v2.0/token", err);
@@ -191,6 +191,7 @@ static csfle_status build_login(const azure *a, work *w, csfle__kms_call *call, 
     return rc == CSFLE_OK ? csfle__http_form(b, "grant_type", CSFLE__LIT("client_credentials"), err) : rc;
   }
   csfle__http_start(&call->io, "GET", env ? TIMEOUT_MS : METADATA_MS);
+  r->purpose = "metadata";
   w->local = !env;
   while (base.ptr[base.len - 1] == '/' && base.len > 1) base.len--;
   rc = env ? csfle__buf_printf(&r->url, err, "%.*s?api-version=2019-08-01", CSFLE__FMT(set(w, ENDPOINT)))

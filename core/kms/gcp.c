@@ -248,13 +248,14 @@ static csfle_status build_login(const gcp *g, const work *w, csfle__kms_call *ca
   if (w->metadata) {
     csfle__bytes host = env(w, V_METADATA).len ? env(w, V_METADATA) : CSFLE__LIT("metadata.google.internal");
     csfle__http_start(&call->io, "GET", METADATA_MS);
+    r->purpose = "metadata";
     rc = csfle__buf_printf(&r->url, err, "http://%.*s/computeMetadata/v1/instance/service-accounts/default/token?", CSFLE__FMT(host));
     if (rc == CSFLE_OK) rc = csfle__http_form(&r->url, "scopes", CSFLE__LIT(SCOPE), err);
     if (rc == CSFLE_OK) rc = csfle__hosts_check(&g->hosts, CSFLE__HOST_LOCAL, r, err);
     return rc == CSFLE_OK ? csfle__http_header(&call->io, "Metadata-Flavor", CSFLE__LIT("Google"), err) : rc;
   }
   csfle__http_start(&call->io, "POST", TIMEOUT_MS);
-  r->has_body = true;
+  r->purpose = "oauth", r->has_body = true;
   rc = csfle__buf_put(&r->url, w->token_url.ptr, w->token_url.len, err);
   if (rc == CSFLE_OK) rc = csfle__hosts_check(&g->hosts, w->own_token_url ? CSFLE__HOST_OWN : CSFLE__HOST_LOGIN, r, err);
   if (rc == CSFLE_OK) rc = csfle__http_header(&call->io, "Content-Type", CSFLE__LIT("application/x-www-form-urlencoded"), err);

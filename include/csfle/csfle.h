@@ -270,7 +270,7 @@ enum {
   CSFLE_X_URL,     /**< text */
   CSFLE_X_HEADERS, /**< text, "Name: value\r\n" lines */
   CSFLE_X_BODY,    /**< bytes, or NULL */
-  CSFLE_X_PURPOSE, /**< text: "registry", "kms" */
+  CSFLE_X_PURPOSE, /**< text: "registry", "kms"; for credentials of a KMS "sts", "oauth", "metadata"; more may come */
   CSFLE_X_TIMEOUT_MS /**< const uint32_t * */
 };
 /** A part of the request, valid until csfle_exchange_done. @p len may be NULL; texts end with NUL. */
