@@ -177,6 +177,8 @@ csfle_status csfle__slot_make(csfle_serde *s, csfle__scratch *x, uint64_t contra
                               csfle__key_got *got, csfle__slot **out, csfle_error *err)
 {
   csfle__slot *t = csfle__slot_find(x, contract, rule, version);
+  for (size_t i = 0; i < CSFLE__SLOTS; i++) /* ciphers that nobody uses any more hold keys too */
+    if (x->slots[i].key && !csfle__slot_alive(&x->slots[i], csfle__client_mono(s->client))) slot_clear(&x->slots[i]);
   if (!t) t = &x->slots[x->next_slot++ % CSFLE__SLOTS];
   slot_clear(t);
   csfle__cipher *c = NULL;

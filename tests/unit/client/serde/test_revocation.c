@@ -59,6 +59,7 @@ static int taken(csfle_fake *f, const char *method, const char *path, const char
   if (!mode) return 0;
   if (strcmp(mode, "down") == 0) return -1;
   if (strcmp(mode, "token") == 0) return *body = "{\"error_code\":40101,\"message\":\"Unauthorized\"}", 401;
+  if (strcmp(mode, "right") == 0) return *body = "{\"error_code\":40301,\"message\":\"Forbidden\"}", 403;
   /* soft-deleted: those who ask for live ones do not see it, those who would make it anew are told that it is there */
   if (dek != (strcmp(mode, "dek") == 0)) return 0;
   if (post) return *body = "{\"error_code\":40971,\"message\":\"Key already exists\"}", 409;
@@ -132,6 +133,7 @@ TEST(what_is_taken_away_is_used_no_longer_than_the_maximum)
     { "KMS key disabled", NULL, 400, REFUSED, REFUSED },
     { "KMS does not answer", NULL, -1, WAITS, WAITS },
     { "registry token revoked", "token", 0, DENIED, DENIED },
+    { "registry right removed", "right", 0, DENIED, DENIED },
     { "registry down", "down", 0, WAITS, WAITS },
     { "registry down and KMS grant removed", "down", 403, WAITS, WAITS },
     { "DEK soft-deleted", "dek", 0, REFUSED, GOES_ON },
