@@ -170,7 +170,7 @@ static int fetch_deks(keyset_kek *k, registry *r, const char *kek)
     rc = list_each(r, csfle__buf_cstr(&path), add_dek, k);
   }
   csfle_buf_free(&path);
-  qsort(k->deks, k->count, sizeof *k->deks, by_subject);
+  if (k->count) qsort(k->deks, k->count, sizeof *k->deks, by_subject);
   return rc;
 }
 
