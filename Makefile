@@ -30,6 +30,7 @@ bench: configure
 	@$(NINJA)
 	@rc=0; for bench in bench/bench_*.c; do $(RELEASE)/$$(basename $$bench .c) || rc=1; done; \
 	bench/library_size.sh $(RELEASE)/libcsfle.so || rc=1; \
+	bench/register_deks.py $(RELEASE) || rc=1; \
 	bench/compare_clients.py $(RELEASE) || rc=1; exit $$rc
 
 fuzz: deps
