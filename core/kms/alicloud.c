@@ -13,25 +13,6 @@
 #define RENEW_MS   (5 * 60 * 1000)
 #define TIMEOUT_MS 30000
 
-void csfle__alicloud_session_wipe(csfle__alicloud_session *s)
-{
-  csfle__secret_wipe(&s->id), csfle__secret_wipe(&s->key), csfle__secret_wipe(&s->token), csfle__secret_wipe(&s->endpoint), csfle__secret_wipe(&s->ca_file);
-  s->expires_ms = 0, s->own_endpoint = false;
-}
-
-static csfle_status session_copy(csfle__alicloud_session *to, const csfle__alicloud_session *from, csfle_error *err)
-{
-  csfle__alicloud_session_wipe(to);
-  csfle_status rc = csfle__secret_copy(&to->id, csfle__secret_view(&from->id), err);
-  if (rc == CSFLE_OK) rc = csfle__secret_copy(&to->key, csfle__secret_view(&from->key), err);
-  if (rc == CSFLE_OK && from->token.len) rc = csfle__secret_copy(&to->token, csfle__secret_view(&from->token), err);
-  if (rc == CSFLE_OK && from->endpoint.len) rc = csfle__secret_copy(&to->endpoint, csfle__secret_view(&from->endpoint), err);
-  if (rc == CSFLE_OK && from->ca_file.len) rc = csfle__secret_copy(&to->ca_file, csfle__secret_view(&from->ca_file), err);
-  to->expires_ms = from->expires_ms, to->own_endpoint = from->own_endpoint;
-  if (rc != CSFLE_OK) csfle__alicloud_session_wipe(to);
-  return rc;
-}
-
 bool csfle__alicloud_transient(const csfle__reply *r, const csfle__http_words *w) { return csfle__http_transient(r) || strncmp(w->code, "Throttling", 10) == 0; }
 
 static bool code_is(const csfle__http_words *w, const char *const *names)
@@ -100,10 +81,9 @@ static void ali_close(csfle__kms *kms)
 {
   csfle__alicloud *a = (csfle__alicloud *)kms;
   for (size_t i = 0; i < CSFLE__ALI_PROPS; i++) csfle__secret_wipe(&a->props[i]);
-  csfle__alicloud_session_wipe(&a->session);
   csfle__hosts_close(&a->hosts);
   csfle__free(a->id), csfle__free(a->key);
-  pthread_mutex_destroy(&a->lock);
+  csfle__sessions_free(&a->sessions);
   csfle__free(a);
 }
 
@@ -131,7 +111,7 @@ static csfle_status ali_open(csfle__kms **out, const csfle__kms_props *props, cs
   csfle__alicloud  *a = csfle__calloc(1, sizeof *a);
   csfle_status rc;
   if (!a) return csfle__nomem(err);
-  pthread_mutex_init(&a->lock, NULL);
+  csfle__sessions_init(&a->sessions);
   a->id = csfle__dup(key_id.len ? (const void *)key_id.ptr : "", key_id.len);
   a->key = csfle__alloc(key_id.len + 1);
   rc = a->id && a->key ? CSFLE_OK : csfle__nomem(err);
@@ -152,7 +132,7 @@ typedef struct work {
   int                line;
   unsigned           tries;
   bool               cached, renewed;
-  csfle__alicloud_session session;
+  csfle__session     session;
   csfle__alicloud_login   login;
   csfle__http_tls         tls;
 } work;
@@ -160,28 +140,10 @@ typedef struct work {
 static void free_work(void *p)
 {
   work *w = p;
-  csfle__alicloud_session_wipe(&w->session);
+  csfle__session_wipe(&w->session);
   csfle__alicloud_login_free(&w->login);
   csfle__http_tls_free(&w->tls);
   csfle__free(w);
-}
-
-static csfle_status use_cached(csfle__alicloud *a, work *w, int64_t now_ms, int64_t margin_ms, csfle_error *err)
-{
-  csfle_status rc = CSFLE_OK;
-  pthread_mutex_lock(&a->lock);
-  w->cached = a->session.id.len && (!a->session.expires_ms || now_ms < a->session.expires_ms - margin_ms);
-  if (w->cached) rc = session_copy(&w->session, &a->session, err);
-  pthread_mutex_unlock(&a->lock);
-  return rc;
-}
-
-static csfle_status keep(csfle__alicloud *a, work *w, csfle_error *err)
-{
-  pthread_mutex_lock(&a->lock);
-  csfle_status rc = session_copy(&a->session, &w->login.got, err);
-  pthread_mutex_unlock(&a->lock);
-  return rc == CSFLE_OK ? session_copy(&w->session, &w->login.got, err) : rc;
 }
 
 static csfle_status sign(work *w, csfle__kms_call *call, csfle_error *err)
@@ -199,16 +161,6 @@ static csfle_status sign(work *w, csfle__kms_call *call, csfle_error *err)
   if (rc == CSFLE_OK && token.len) rc = csfle__http_header(io, "x-acs-accesskey-id", id, err);
   if (rc == CSFLE_OK && token.len) rc = csfle__http_header(io, "x-acs-security-token", token, err);
   return rc == CSFLE_OK ? csfle__acs3_sign(id, csfle__secret_view(&w->session.key), &io->request, NULL, NULL, err) : rc;
-}
-
-/* The session that was refused, unless another call has fetched one already */
-static void drop(csfle__alicloud *a, const work *w)
-{
-  pthread_mutex_lock(&a->lock);
-  if (csfle__secret_equal(csfle__secret_view(&a->session.id), csfle__secret_view(&w->session.id)) &&
-      csfle__secret_equal(csfle__secret_view(&a->session.key), csfle__secret_view(&w->session.key)))
-    csfle__alicloud_session_wipe(&a->session);
-  pthread_mutex_unlock(&a->lock);
 }
 
 static csfle_status build(csfle__alicloud *a, work *w, csfle__kms_call *call, csfle_error *err)
@@ -272,13 +224,14 @@ static csfle__next ali_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
   if (!w) return CSFLE__FAIL;
   CSFLE__BEGIN(w);
 login:
-  CSFLE__KMS_SESSION(w, kms, call, next, use_cached(a, w, call->now_ms, RENEW_MS, err), err);
+  CSFLE__KMS_SESSION(w, kms, call, next, csfle__sessions_get(&a->sessions, call->now_ms, RENEW_MS, &w->session, &w->cached, err), err);
   if (!w->cached) {
     if (next == CSFLE__DONE) CSFLE__AWAIT(w, next, csfle__alicloud_login_step(a, &w->login, call, err));
     if (next == CSFLE__DONE) {
-      if (keep(a, w, err) != CSFLE_OK) return CSFLE__FAIL;
+      if (csfle__sessions_put(&a->sessions, &w->login.got, &w->session, err) != CSFLE_OK) return CSFLE__FAIL;
     } else {
-      if (w->renewed || (err && err->code == CSFLE_E_NOMEM) || use_cached(a, w, call->now_ms, 0, NULL) != CSFLE_OK || !w->cached) return CSFLE__FAIL;
+      bool old = !w->renewed && !(err && err->code == CSFLE_E_NOMEM) && csfle__sessions_get(&a->sessions, call->now_ms, 0, &w->session, &w->cached, NULL) == CSFLE_OK;
+      if (!old || !w->cached) return CSFLE__FAIL;
       csfle__ok(err);
     }
     csfle__alicloud_login_free(&w->login);
@@ -295,7 +248,7 @@ again:
   words = csfle__http_vendor(&call->io.reply);
   if (!w->renewed && w->cached && strncmp(words.code, "InvalidSecurityToken", 20) == 0) {
     w->renewed = true;
-    drop(a, w);
+    csfle__sessions_drop(&a->sessions, &w->session);
     goto login;
   }
   if (csfle__http_again(call, &w->tries, csfle__alicloud_transient(&call->io.reply, &words))) {

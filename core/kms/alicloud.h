@@ -3,23 +3,12 @@
 #define CSFLE_KMS_ALICLOUD_H
 
 #include "core/kms/acs3.h"
-
-#include <pthread.h>
+#include "core/kms/session.h"
 
 enum {
   CSFLE__ALI_ENDPOINT, CSFLE__ALI_CA, CSFLE__ALI_TYPE, CSFLE__ALI_ID, CSFLE__ALI_SECRET, CSFLE__ALI_TOKEN, CSFLE__ALI_ROLE, CSFLE__ALI_SESSION, CSFLE__ALI_SECONDS,
   CSFLE__ALI_POLICY, CSFLE__ALI_STS, CSFLE__ALI_EXTERNAL, CSFLE__ALI_PROPS
 };
-
-/** Credentials ready for signing, and the endpoint that the same environment names. Owned. */
-typedef struct csfle__alicloud_session {
-  csfle__secret id, key, token; /**< id empty: none */
-  csfle__secret endpoint;       /**< empty: the region's */
-  csfle__secret ca_file;        /**< certificates to trust; empty: the transport's */
-  bool          own_endpoint;   /**< the operator named it, not the registry */
-  int64_t       expires_ms;     /**< wall clock; 0: they do not */
-} csfle__alicloud_session;
-void csfle__alicloud_session_wipe(csfle__alicloud_session *s);
 
 typedef struct csfle__alicloud {
   csfle__kms    base;
@@ -31,8 +20,7 @@ typedef struct csfle__alicloud {
   char         *key;         /**< the key, percent-decoded */
   csfle__secret props[CSFLE__ALI_PROPS];
   bool          own[CSFLE__ALI_PROPS]; /**< the operator set it */
-  pthread_mutex_t    lock;   /**< of session; never held over a step */
-  csfle__alicloud_session session;
+  csfle__sessions sessions;
 } csfle__alicloud;
 
 enum { CSFLE__ALI_VARIABLES = 22 };
@@ -44,7 +32,7 @@ typedef struct csfle__alicloud_login {
   bool               assume;
   csfle__secret      env[CSFLE__ALI_VARIABLES], file, text, role, role_session;
   char               path[1024];
-  csfle__alicloud_session got;
+  csfle__session     got;
 } csfle__alicloud_login;
 /** Goes on until there are credentials in l->got, or none can be had. One thread at a time for one @p l. */
 csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login *l, csfle__kms_call *call, csfle_error *err);

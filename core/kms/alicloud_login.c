@@ -31,23 +31,13 @@ void csfle__alicloud_login_free(csfle__alicloud_login *l)
 {
   for (size_t i = 0; i < CSFLE__ALI_VARIABLES; i++) csfle__secret_wipe(&l->env[i]);
   csfle__secret_wipe(&l->file), csfle__secret_wipe(&l->text), csfle__secret_wipe(&l->role), csfle__secret_wipe(&l->role_session);
-  csfle__alicloud_session_wipe(&l->got);
+  csfle__session_wipe(&l->got);
   memset(l, 0, sizeof *l);
 }
 
 static csfle__bytes env(const csfle__alicloud_login *l, int v) { return csfle__secret_view(&l->env[v]); }
 static csfle__bytes either(csfle__bytes a, csfle__bytes b) { return a.len ? a : b; }
 static csfle__bytes setting(const csfle__alicloud *a, const csfle__alicloud_login *l, int p, int v) { return either(csfle__secret_view(&a->props[p]), env(l, v)); }
-
-static csfle_status set_keys(csfle__alicloud_session *s, csfle__bytes id, csfle__bytes key, csfle__bytes token, int64_t expires_ms, csfle_error *err)
-{
-  csfle_status rc = csfle__secret_copy(&s->id, id, err);
-  if (rc == CSFLE_OK) rc = csfle__secret_copy(&s->key, key, err);
-  csfle__secret_wipe(&s->token);
-  if (rc == CSFLE_OK && token.len) rc = csfle__secret_copy(&s->token, token, err);
-  s->expires_ms = expires_ms;
-  return rc;
-}
 
 static csfle_status need(csfle__bytes v, const char *type, const char *what, csfle_error *err)
 {
@@ -90,7 +80,7 @@ static csfle_status start(csfle__alicloud *a, csfle__alicloud_login *l, csfle_er
     if (rc == CSFLE_OK) rc = need(secret, sts ? "sts" : "access_key", "accessKeySecret", err);
     if (rc == CSFLE_OK && sts) rc = need(token, "sts", "securityToken", err);
     l->source = KEYS;
-    return rc == CSFLE_OK ? set_keys(&l->got, id, secret, sts ? token : CSFLE__NONE, 0, err) : rc;
+    return rc == CSFLE_OK ? csfle__session_set(&l->got, id, secret, sts ? token : CSFLE__NONE, 0, err) : rc;
   }
   if (ram) {
     rc = need(role, "ram_role_arn", "roleArn", err);
@@ -98,11 +88,11 @@ static csfle_status start(csfle__alicloud *a, csfle__alicloud_login *l, csfle_er
     if (rc == CSFLE_OK) rc = csfle__secret_copy(&l->role, role, err);
     if (rc == CSFLE_OK && id.len && secret.len) {
       l->source = KEYS;
-      return set_keys(&l->got, id, secret, token, 0, err);
+      return csfle__session_set(&l->got, id, secret, token, 0, err);
     }
   } else if (env(l, V_ID).len && env(l, V_SECRET).len) {
     l->source = KEYS;
-    return set_keys(&l->got, env(l, V_ID), env(l, V_SECRET), env(l, V_TOKEN), 0, err);
+    return csfle__session_set(&l->got, env(l, V_ID), env(l, V_SECRET), env(l, V_TOKEN), 0, err);
   }
   csfle__bytes own_role = either(env(l, V_ROLE2), env(l, V_ROLE));
   if (rc == CSFLE_OK && env(l, V_OIDC_ARN).len && env(l, V_OIDC_FILE).len && own_role.len) {
@@ -140,7 +130,7 @@ static csfle_status use_config(csfle__alicloud_login *l, csfle_error *err)
     else if (csfle__eq_str(mode, "AK") || csfle__eq_str(mode, "StsToken") || arn) {
       if (!id.len || !key.len) continue;
       l->source = KEYS;
-      rc = set_keys(&l->got, id, key, csfle__json_member_text(p, "sts_token"), 0, err);
+      rc = csfle__session_set(&l->got, id, key, csfle__json_member_text(p, "sts_token"), 0, err);
       if (rc == CSFLE_OK && arn) rc = push_role(l, csfle__json_member_text(p, "ram_role_arn"), csfle__json_member_text(p, "ram_session_name"), err);
     } else rc = csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: mode '%.*s' of profile '%.*s' is not supported", mode.len > 40 ? 40 : (int)mode.len, (const char *)mode.ptr, CSFLE__FMT(name));
     break;
@@ -164,7 +154,7 @@ static csfle_status use_file(csfle__alicloud_login *l, csfle_error *err)
     return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: type '%.*s' of profile '%.*s' is not supported", type.len > 40 ? 40 : (int)type.len, (const char *)type.ptr, CSFLE__FMT(name));
   if (!id.len || !key.len) return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: profile '%.*s' has no access_key_id or access_key_secret", CSFLE__FMT(name));
   l->source = KEYS;
-  csfle_status rc = set_keys(&l->got, id, key, csfle__aws_profile_get(f, false, name, "security_token"), 0, err);
+  csfle_status rc = csfle__session_set(&l->got, id, key, csfle__aws_profile_get(f, false, name, "security_token"), 0, err);
   return rc == CSFLE_OK && arn ? push_role(l, csfle__aws_profile_get(f, false, name, "role_arn"), csfle__aws_profile_get(f, false, name, "role_session_name"), err) : rc;
 }
 
@@ -228,7 +218,7 @@ static csfle_status take(csfle__alicloud_login *l, const csfle__kms_call *call, 
   if ((code.len && !csfle__eq_str(code, "Success")) || !id.len || !key.len) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no credentials that can be used");
   else {
     if (!csfle__time_iso(csfle__json_member_text(root, "Expiration"), &until)) until = call->now_ms + UNKNOWN_LIFE_MS;
-    rc = set_keys(&l->got, id, key, csfle__json_member_text(root, "SecurityToken"), until, err);
+    rc = csfle__session_set(&l->got, id, key, csfle__json_member_text(root, "SecurityToken"), until, err);
   }
   yyjson_doc_free(doc);
   return rc;

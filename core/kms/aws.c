@@ -9,25 +9,7 @@
 #define SKEW_MS    (60 * 1000)
 #define TIMEOUT_MS 30000
 
-/* ---- sessions and verdicts */
-
-void csfle__aws_session_wipe(csfle__aws_session *s)
-{
-  csfle__secret_wipe(&s->id), csfle__secret_wipe(&s->key), csfle__secret_wipe(&s->token), csfle__secret_wipe(&s->endpoint);
-  s->expires_ms = 0;
-}
-
-csfle_status csfle__aws_session_copy(csfle__aws_session *to, const csfle__aws_session *from, csfle_error *err)
-{
-  csfle__aws_session_wipe(to);
-  csfle_status rc = csfle__secret_copy(&to->id, csfle__secret_view(&from->id), err);
-  if (rc == CSFLE_OK) rc = csfle__secret_copy(&to->key, csfle__secret_view(&from->key), err);
-  if (rc == CSFLE_OK && from->token.len) rc = csfle__secret_copy(&to->token, csfle__secret_view(&from->token), err);
-  if (rc == CSFLE_OK && from->endpoint.len) rc = csfle__secret_copy(&to->endpoint, csfle__secret_view(&from->endpoint), err);
-  to->expires_ms = from->expires_ms;
-  if (rc != CSFLE_OK) csfle__aws_session_wipe(to);
-  return rc;
-}
+/* ---- verdicts */
 
 static bool one_of(const char *code, const char *const *names)
 {
@@ -66,9 +48,9 @@ csfle_status csfle__aws_fail(const csfle__http_about *about, const csfle__kms_ca
 
 int64_t csfle__aws_now(csfle__aws *a, const csfle__kms_call *call)
 {
-  pthread_mutex_lock(&a->lock);
+  pthread_mutex_lock(&a->sessions.lock);
   int64_t skew = a->skew_ms;
-  pthread_mutex_unlock(&a->lock);
+  pthread_mutex_unlock(&a->sessions.lock);
   return call->now_ms + skew;
 }
 
@@ -80,9 +62,9 @@ bool csfle__aws_skewed(csfle__aws *a, const csfle__kms_call *call, const csfle__
   *tried = true;
   off = theirs - csfle__aws_now(a, call);
   if (off > -SKEW_MS && off < SKEW_MS) return false; /* the clock is not what is wrong */
-  pthread_mutex_lock(&a->lock);
+  pthread_mutex_lock(&a->sessions.lock);
   a->skew_ms = theirs - call->now_ms;
-  pthread_mutex_unlock(&a->lock);
+  pthread_mutex_unlock(&a->sessions.lock);
   return true;
 }
 
@@ -138,10 +120,9 @@ static void aws_close(csfle__kms *kms)
 {
   csfle__aws *a = (csfle__aws *)kms;
   for (size_t i = 0; i < CSFLE__AWS_PROPS; i++) csfle__secret_wipe(&a->props[i]);
-  csfle__aws_session_wipe(&a->session);
   csfle__hosts_close(&a->hosts);
   csfle__free(a->key_id);
-  pthread_mutex_destroy(&a->lock);
+  csfle__sessions_free(&a->sessions);
   csfle__free(a);
 }
 
@@ -151,7 +132,7 @@ static csfle_status aws_open(csfle__kms **out, const csfle__kms_props *props, cs
   csfle__aws              *a = csfle__calloc(1, sizeof *a);
   csfle_status             rc;
   if (!a) return csfle__nomem(err);
-  pthread_mutex_init(&a->lock, NULL);
+  csfle__sessions_init(&a->sessions);
   a->key_id = csfle__dup(key_id.ptr ? (const void *)key_id.ptr : "", key_id.len);
   rc = a->key_id ? csfle__hosts_open(&a->hosts, props, own_hosts, err) : csfle__nomem(err);
   if (rc == CSFLE_OK && (strlen(a->key_id) != key_id.len || !parse_arn(a)))
@@ -174,44 +155,16 @@ typedef struct work {
   int                line;
   unsigned           tries;
   bool               skew_tried, renewed, cached;
-  csfle__aws_session session;
+  csfle__session     session;
   csfle__aws_login   login;
 } work;
 
 static void free_work(void *p)
 {
   work *w = p;
-  csfle__aws_session_wipe(&w->session);
+  csfle__session_wipe(&w->session);
   csfle__aws_login_free(&w->login);
   csfle__free(w);
-}
-
-static csfle_status use_cached(csfle__aws *a, work *w, int64_t now_ms, int64_t margin_ms, csfle_error *err)
-{
-  csfle_status rc = CSFLE_OK;
-  pthread_mutex_lock(&a->lock);
-  w->cached = a->session.id.len && (!a->session.expires_ms || now_ms < a->session.expires_ms - margin_ms);
-  if (w->cached) rc = csfle__aws_session_copy(&w->session, &a->session, err);
-  pthread_mutex_unlock(&a->lock);
-  return rc;
-}
-
-static csfle_status keep(csfle__aws *a, work *w, csfle_error *err)
-{
-  pthread_mutex_lock(&a->lock);
-  csfle_status rc = csfle__aws_session_copy(&a->session, &w->login.got, err);
-  pthread_mutex_unlock(&a->lock);
-  return rc == CSFLE_OK ? csfle__aws_session_copy(&w->session, &w->login.got, err) : rc;
-}
-
-/* The session that was refused, unless another call has fetched one already */
-static void drop(csfle__aws *a, const work *w)
-{
-  pthread_mutex_lock(&a->lock);
-  if (csfle__secret_equal(csfle__secret_view(&a->session.id), csfle__secret_view(&w->session.id)) &&
-      csfle__secret_equal(csfle__secret_view(&a->session.key), csfle__secret_view(&w->session.key)))
-    csfle__aws_session_wipe(&a->session);
-  pthread_mutex_unlock(&a->lock);
 }
 
 static csfle_status build(csfle__aws *a, work *w, csfle__kms_call *call, csfle_error *err)
@@ -264,14 +217,15 @@ static csfle__next aws_step(csfle__kms *kms, csfle__kms_call *call, csfle_error 
   if (!w) return CSFLE__FAIL;
   CSFLE__BEGIN(w);
 login:
-  CSFLE__KMS_SESSION(w, kms, call, next, use_cached(a, w, csfle__aws_now(a, call), RENEW_MS, err), err);
+  CSFLE__KMS_SESSION(w, kms, call, next, csfle__sessions_get(&a->sessions, csfle__aws_now(a, call), RENEW_MS, &w->session, &w->cached, err), err);
   if (!w->cached) {
     if (next == CSFLE__DONE) CSFLE__AWAIT(w, next, csfle__aws_login_step(a, &w->login, call, err));
     if (next == CSFLE__DONE) {
-      if (keep(a, w, err) != CSFLE_OK) return CSFLE__FAIL;
+      if (csfle__sessions_put(&a->sessions, &w->login.got, &w->session, err) != CSFLE_OK) return CSFLE__FAIL;
     } else {
       /* what there is lives for a while yet */
-      if (w->renewed || (err && err->code == CSFLE_E_NOMEM) || use_cached(a, w, csfle__aws_now(a, call), 0, NULL) != CSFLE_OK || !w->cached) return CSFLE__FAIL;
+      bool old = !w->renewed && !(err && err->code == CSFLE_E_NOMEM) && csfle__sessions_get(&a->sessions, csfle__aws_now(a, call), 0, &w->session, &w->cached, NULL) == CSFLE_OK;
+      if (!old || !w->cached) return CSFLE__FAIL;
       csfle__ok(err);
     }
     csfle__aws_login_free(&w->login);
@@ -289,7 +243,7 @@ again:
   if (csfle__aws_skewed(a, call, &words, &w->skew_tried)) goto again;
   if (!w->renewed && w->cached && one_of(words.code, unknown)) { /* expired, or replaced in the file they came from */
     w->renewed = true;
-    drop(a, w);
+    csfle__sessions_drop(&a->sessions, &w->session);
     goto login;
   }
   if (csfle__http_again(call, &w->tries, csfle__aws_transient(&call->io.reply, &words))) {

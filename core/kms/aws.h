@@ -2,18 +2,8 @@
 #ifndef CSFLE_KMS_AWS_H
 #define CSFLE_KMS_AWS_H
 
+#include "core/kms/session.h"
 #include "core/kms/sigv4.h"
-
-#include <pthread.h>
-
-/** Credentials ready for signing, and the endpoint that the same environment names. Owned. */
-typedef struct csfle__aws_session {
-  csfle__secret id, key, token; /**< id empty: none */
-  csfle__secret endpoint;       /**< of KMS; empty: the partition's */
-  int64_t       expires_ms;     /**< wall clock; 0: they do not */
-} csfle__aws_session;
-void csfle__aws_session_wipe(csfle__aws_session *s);
-csfle_status csfle__aws_session_copy(csfle__aws_session *to, const csfle__aws_session *from, csfle_error *err);
 
 enum { CSFLE__AWS_ID, CSFLE__AWS_SECRET, CSFLE__AWS_PROFILE, CSFLE__AWS_ROLE, CSFLE__AWS_ROLE_SESSION, CSFLE__AWS_ROLE_EXTERNAL, CSFLE__AWS_PROPS };
 
@@ -25,9 +15,8 @@ typedef struct csfle__aws {
   const char   *suffix;      /**< "amazonaws.com" */
   bool          checks_key;  /**< the configured id is a key ARN: answers must name it */
   csfle__secret props[CSFLE__AWS_PROPS];
-  pthread_mutex_t    lock;   /**< of what follows; never held over a step */
-  csfle__aws_session session;
-  int64_t            skew_ms; /**< AWS's clock minus ours, once it has complained */
+  csfle__sessions sessions;
+  int64_t         skew_ms;   /**< under sessions.lock: AWS's clock minus ours, once it has complained */
 } csfle__aws;
 
 /** Member @p name of a profile in the text of a credentials or config file; {NULL,0} when absent. */
@@ -45,7 +34,7 @@ typedef struct csfle__aws_login {
   char               path[1024];
   csfle__bytes       web_file, web_role, web_session;
   csfle__aws_role    roles[CSFLE__AWS_MAX_ROLES]; /**< the last is assumed first */
-  csfle__aws_session got;
+  csfle__session     got;
 } csfle__aws_login;
 csfle__next csfle__aws_login_step(csfle__aws *a, csfle__aws_login *l, csfle__kms_call *call, csfle_error *err);
 void csfle__aws_login_free(csfle__aws_login *l);

@@ -28,24 +28,13 @@ void csfle__aws_login_free(csfle__aws_login *l)
 {
   for (size_t i = 0; i < CSFLE__AWS_VARIABLES; i++) csfle__secret_wipe(&l->env[i]);
   csfle__secret_wipe(&l->files[0]), csfle__secret_wipe(&l->files[1]), csfle__secret_wipe(&l->text);
-  csfle__aws_session_wipe(&l->got);
+  csfle__session_wipe(&l->got);
   memset(l, 0, sizeof *l);
 }
 
 static csfle__bytes env(const csfle__aws_login *l, int v) { return csfle__secret_view(&l->env[v]); }
 static csfle__bytes prop(const csfle__aws *a, int p) { return csfle__secret_view(&a->props[p]); }
 static csfle__bytes either(csfle__bytes a, csfle__bytes b) { return a.len ? a : b; }
-
-static csfle_status set_keys(csfle__aws_session *s, csfle__bytes id, csfle__bytes key, csfle__bytes token, int64_t expires_ms, csfle_error *err)
-{
-  csfle_status rc = csfle__secret_copy(&s->id, id, err);
-  if (rc == CSFLE_OK) rc = csfle__secret_copy(&s->key, key, err);
-  csfle__secret_wipe(&s->token);
-  if (rc == CSFLE_OK && token.len) rc = csfle__secret_copy(&s->token, token, err);
-  /* what signs with a session lives no longer than the session it was made from says, or as long as it says itself */
-  s->expires_ms = expires_ms;
-  return rc;
-}
 
 static csfle_status push_role(csfle__aws_login *l, csfle__bytes arn, csfle__bytes session, csfle__bytes external, csfle_error *err)
 {
@@ -71,7 +60,7 @@ static csfle_status use_profile(csfle__aws_login *l, csfle__bytes profile, csfle
     if (!role.len) {
       if (id.len && key.len) {
         l->source = KEYS;
-        return set_keys(&l->got, id, key, member(l, profile, "aws_session_token"), 0, err);
+        return csfle__session_set(&l->got, id, key, member(l, profile, "aws_session_token"), 0, err);
       }
       for (const char *const *n = refused; *n; n++)
         if (member(l, profile, *n).len) return csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: profile '%.*s' uses %s, which is not supported", CSFLE__FMT(profile), *n);
@@ -92,7 +81,7 @@ static csfle_status use_profile(csfle__aws_login *l, csfle__bytes profile, csfle
       profile = source;
     } else if (csfle__eq_str(from, "Environment") && env(l, V_ID).len && env(l, V_SECRET).len) {
       l->source = KEYS;
-      return set_keys(&l->got, env(l, V_ID), env(l, V_SECRET), env(l, V_TOKEN), 0, err);
+      return csfle__session_set(&l->got, env(l, V_ID), env(l, V_SECRET), env(l, V_TOKEN), 0, err);
     } else if (csfle__eq_str(from, "EcsContainer")) {
       l->source = CONTAINER;
       return CSFLE_OK;
@@ -208,7 +197,7 @@ static csfle_status take_xml(csfle__aws_login *l, const csfle__kms_call *call, c
     for (size_t j = 0; j < all[i].len; j++) bad = bad || all[i].ptr[j] <= ' ' || all[i].ptr[j] >= 0x7f || strchr("<>&\"", all[i].ptr[j]);
     if (bad) return csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no credentials that can be used");
   }
-  return set_keys(&l->got, id, key, token, life(csfle__xml_text(c, "Expiration"), call->now_ms), err);
+  return csfle__session_set(&l->got, id, key, token, life(csfle__xml_text(c, "Expiration"), call->now_ms), err);
 }
 
 static csfle_status take_json(csfle__aws_login *l, const csfle__kms_call *call, const csfle__http_about *about, csfle_error *err)
@@ -219,7 +208,7 @@ static csfle_status take_json(csfle__aws_login *l, const csfle__kms_call *call, 
   yyjson_val  *root = doc ? yyjson_doc_get_root(doc) : NULL;
   csfle__bytes code = csfle__json_member_text(root, "Code"), id = csfle__json_member_text(root, "AccessKeyId"), key = csfle__json_member_text(root, "SecretAccessKey");
   if ((code.len && !csfle__eq_str(code, "Success")) || !id.len || !key.len) rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "answer has no credentials that can be used");
-  else rc = set_keys(&l->got, id, key, csfle__json_member_text(root, "Token"), life(csfle__json_member_text(root, "Expiration"), call->now_ms), err);
+  else rc = csfle__session_set(&l->got, id, key, csfle__json_member_text(root, "Token"), life(csfle__json_member_text(root, "Expiration"), call->now_ms), err);
   yyjson_doc_free(doc);
   return rc;
 }
@@ -245,12 +234,12 @@ static csfle_status start(csfle__aws *a, csfle__aws_login *l, csfle_error *err)
   if (rc != CSFLE_OK) return rc;
   if (prop(a, CSFLE__AWS_ID).len) {
     l->source = KEYS;
-    return set_keys(&l->got, prop(a, CSFLE__AWS_ID), prop(a, CSFLE__AWS_SECRET), CSFLE__NONE, 0, err);
+    return csfle__session_set(&l->got, prop(a, CSFLE__AWS_ID), prop(a, CSFLE__AWS_SECRET), CSFLE__NONE, 0, err);
   }
   if (prop(a, CSFLE__AWS_PROFILE).len) return CSFLE_OK;
   if (env(l, V_ID).len && env(l, V_SECRET).len) {
     l->source = KEYS;
-    return set_keys(&l->got, env(l, V_ID), env(l, V_SECRET), env(l, V_TOKEN), 0, err);
+    return csfle__session_set(&l->got, env(l, V_ID), env(l, V_SECRET), env(l, V_TOKEN), 0, err);
   }
   if (web) {
     if (!env(l, V_ROLE).len) return csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not");
