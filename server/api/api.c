@@ -89,6 +89,11 @@ static bool matches(const compiled *c, const registry_request *rq)
   return true;
 }
 
+bool registry_api_metrics_only(const registry_api *a, const registry_request *rq)
+{
+  return rq->listener == a->metrics_listener;
+}
+
 /* a listener for metrics has nothing else, and then no other has them */
 static bool served(const registry_api *a, const compiled *c, int listener)
 {

@@ -52,6 +52,9 @@ registry_http_app registry_api_app(registry_api *a);
 /** Requests by route and class of status, as Prometheus reads them. */
 void registry_put_requests(registry_api *a, csfle_buf *out);
 
+/** Whether it came to the listener that is for metrics alone. */
+bool registry_api_metrics_only(const registry_api *a, const registry_request *rq);
+
 /* ---- for the handlers ------------------------------------------------------------------------------------------ */
 
 /** /contexts/{ctx} taken out of the target and put into names. False: *message says why not. [SR 3.3] */

@@ -41,7 +41,7 @@ bool registry_metrics(registry_call *c)
   return true;
 }
 
-/* 200 while it is ready, warnings or not; 503 otherwise */
+/* 200 while it is ready, warnings or not; 503 otherwise. Whoever may only have the metrics gets no names */
 bool registry_health(registry_call *c)
 {
   registry_warning *list = (registry_warning *)must_calloc(REGISTRY_WARNINGS_MAX * sizeof *list);
@@ -52,7 +52,8 @@ bool registry_health(registry_call *c)
   put(b, f.ready ? "{\"live\":true,\"ready\":true,\"warnings\":[" : "{\"live\":true,\"ready\":false,\"warnings\":[");
   for (int i = 0; i < count; i++) {
     put(b, i ? ",{\"code\":" : "{\"code\":"), put_json(b, csfle__str(list[i].code));
-    put(b, ",\"message\":"), put_json(b, csfle__str(list[i].text)), put(b, "}");
+    if (!registry_api_metrics_only(c->api, c->rq)) put(b, ",\"message\":"), put_json(b, csfle__str(list[i].text));
+    put(b, "}");
   }
   put(b, "],\"keks\":"), put_int(b, (int64_t)f.keks), put(b, ",\"deks\":"), put_int(b, (int64_t)f.deks);
   put(b, ",\"maxKeys\":"), put_int(b, f.max_keys), put(b, ",\"overdue\":"), put_int(b, (int64_t)f.overdue);

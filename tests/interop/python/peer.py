@@ -1,6 +1,7 @@
 """The official Python client as a process that takes one JSON command a line and answers one JSON line each; see tests/interop/run.py.
 
 argv: REGISTRY_URL        environment: INTEROP_SECRET, the local-kms secret (absent: a reader that may not use the key)
+                          INTEROP_CA, a PEM file of trusted certificates for an https registry
                           INTEROP_KMS, types of KMS beside local-kms ("hcvault"); INTEROP_RULE_CONF, a JSON object of properties for them
     {"do":"register","subject":s,"schema":text,"rule":{...}}             -> {"ok":id}
     {"do":"serialize","topic":t,"values":[...]}                          -> {"ok":[base64, ...]}
@@ -36,7 +37,7 @@ for kms in os.environ.get("INTEROP_KMS", "").split():  # each wants its vendor's
 URL = sys.argv[1]
 SECRET = os.environ.get("INTEROP_SECRET")
 RULE_CONF = {**({"secret": SECRET} if SECRET else {}), **json.loads(os.environ.get("INTEROP_RULE_CONF", "{}"))}
-registry = SchemaRegistryClient({"url": URL})
+registry = SchemaRegistryClient({"url": URL, **({"ssl.ca.location": os.environ["INTEROP_CA"]} if os.environ.get("INTEROP_CA") else {})})
 
 
 def from_json(v):
