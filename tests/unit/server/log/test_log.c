@@ -144,6 +144,70 @@ TEST(compaction_keeps_the_newest_of_each_topic_and_key_and_the_order)
   remove_path();
 }
 
+TEST(every_driver_compacts_alike)
+{
+  static const char *const drivers[] = { "memory", "embedded" };
+  for (size_t d = 0; d < 2; d++) {
+    const registry_log_driver *driver = registry_log_driver_find(drivers[d]);
+    registry_log_setup         setup = { .path = path, .clock = &csfle__system_clock, .log = &quiet, .topics = { "_schemas", "keys", "_csfle" } };
+    registry_record records[] = { { REGISTRY_SCHEMAS, 0, 5, BYTES("a"), BYTES("1") }, { REGISTRY_KEYS, 1, 5, BYTES("a"), BYTES("1") },
+                                  { REGISTRY_SCHEMAS, 2, 5, BYTES("gone"), BYTES("1") }, { REGISTRY_SCHEMAS, 3, 5, BYTES("a"), BYTES("2") },
+                                  { REGISTRY_SCHEMAS, 4, 5, BYTES("gone"), CSFLE__NONE }, { REGISTRY_SCHEMAS, 5, 5, BYTES("last"), BYTES("1") },
+                                  { REGISTRY_SCHEMAS, 6, 5, BYTES("last"), CSFLE__NONE } };
+    listing seen = { .len = 0 };
+    void   *store = NULL;
+    size_t  removed = 0;
+    fresh_path();
+    assert_ok(driver->open(&store, &setup, err));
+    assert_ok(driver->commit(store, records, sizeof records / sizeof *records, err));
+    assert_ok(driver->compact(store, &removed, err));
+    assert_int_equal(removed, 4);
+    assert_ok(driver->replay(store, list, &seen, err));
+    assert_string_equal(seen.text, "1/1/a=1 0/3/a=2 0/6/last=null "); /* never the newest of all */
+    assert_ok(driver->compact(store, &removed, err));
+    assert_int_equal(removed, 0);
+    driver->close(store);
+    remove_path();
+  }
+}
+
+/* while records are appended; what nobody needs is gone without a restart, what is newest is not */
+TEST(a_log_is_tidied_while_it_is_written)
+{
+  listing     seen = { .len = 0 };
+  static char value[8], all[1 << 20];
+  fresh_path();
+  registry_log *l = open_log("embedded");
+  assert_ok(registry_log_replay(l, NULL, NULL, err));
+  assert_ok(registry_log_start(l, no_loss, NULL, err));
+  append(l, REGISTRY_OWN, "trash", "OLDMATERIAL");
+  append(l, REGISTRY_OWN, "trash", NULL);
+  for (int i = 0; i < 200; i++) {
+    snprintf(value, sizeof value, "%d", i);
+    append(l, REGISTRY_KEYS, i % 2 ? "a" : "b", value);
+    if (i % 20 == 0) registry_log_tidy(l);
+  }
+  flush(l);
+  assert_true(registry_log_healthy(l));
+  registry_log_tidy(l);
+  append(l, REGISTRY_KEYS, "c", "1");
+  registry_log_close(l); /* with or without the last turn */
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  size_t n = fread(all, 1, sizeof all, f);
+  fclose(f);
+  assert_true(n > 0 && n < sizeof all);
+  assert_null(memmem(all, n, "OLDMATERIAL", 11)); /* overwritten, not only unlinked */
+  l = open_log("embedded");
+  size_t removed;
+  assert_ok(registry_log_replay(l, NULL, NULL, err));
+  assert_ok(registry_log_compact(l, NULL, 0, &removed, err));
+  assert_ok(registry_log_replay(l, list, &seen, err));
+  assert_string_equal(seen.text, "1/200/b=198 1/201/a=199 1/202/c=1 ");
+  registry_log_close(l);
+  remove_path();
+}
+
 TEST(a_second_process_cannot_open_the_store)
 {
   csfle_error        err = CSFLE_ERROR_INIT;
