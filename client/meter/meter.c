@@ -101,6 +101,7 @@ static void put_text(csfle_buf *b, const char *name, csfle__bytes text, size_t m
     text.len = max;
     while (text.len && (text.ptr[text.len] & 0xC0) == 0x80) text.len--; /* not in the middle of a character */
   }
+  if (!csfle__utf8_valid(text)) return;
   csfle__buf_printf(b, NULL, ",\"%s\":", name);
   csfle__json_put_string(b, text, false, NULL);
 }
@@ -128,7 +129,7 @@ void csfle__meter_tell(csfle__meter *m, const csfle__event *e)
   if (e->cause && e->cause->code) {
     csfle__buf_printf(&b, NULL, ",\"status\":\"%s\"", csfle_status_name(e->cause->code));
     put_number(&b, "http", e->cause->http > 0 ? (uint64_t)e->cause->http : 0);
-    if (csfle__utf8_valid(csfle__str(e->cause->msg))) put_text(&b, "message", csfle__str(e->cause->msg), sizeof e->cause->msg);
+    put_text(&b, "message", csfle__str(e->cause->msg), sizeof e->cause->msg);
   }
   csfle__buf_putc(&b, '}', NULL);
   m->fn(m->opaque, e->event, csfle__buf_cstr(&b));

@@ -49,7 +49,7 @@ void csfle__meter_free(csfle__meter *m);
 /** One request done; @p status 0: no reply. @p m may be NULL. Peers beyond the table's room count as "other", codes beyond it only in the histogram. */
 void csfle__meter_http(csfle__meter *m, const char *purpose, int status, int64_t took_ms);
 
-/** An event. What is empty, 0 or NULL is left out of its JSON. */
+/** An event. What is empty, 0, NULL or no UTF-8 is left out of its JSON. */
 typedef struct csfle__event {
   int                event; /**< CSFLE_EVENT_* */
   csfle__bytes       kek, subject;

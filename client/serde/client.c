@@ -196,6 +196,7 @@ void csfle_client_close(csfle_client *cl)
 
 csfle__ledger *csfle__client_ledger(csfle_client *cl, const char *subject)
 {
+  if (!csfle__config_bool(cl->config, "csfle.metrics.subject")) subject = ""; /* one for all */
   size_t n = strlen(subject) + 1;
   pthread_mutex_lock(&cl->lock);
   csfle__ledger *l = cl->ledgers;

@@ -43,7 +43,7 @@ typedef struct csfle__schema_want {
  */
 csfle_status csfle__client_schema(csfle_client *cl, const csfle__schema_want *w, csfle__registered **out, csfle_error *err);
 
-/** The ledger of @p subject, made when there is none; NULL: no memory. */
+/** The ledger of @p subject, made when there is none; one for all with csfle.metrics.subject=false. NULL: no memory. */
 csfle__ledger *csfle__client_ledger(csfle_client *cl, const char *subject);
 
 /** The clocks of the client's world, in milliseconds. */

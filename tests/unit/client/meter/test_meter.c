@@ -129,6 +129,17 @@ TEST(the_longest_event_fits)
   csfle__meter_free(&m);
 }
 
+TEST(names_that_are_no_text_are_left_out)
+{
+  const csfle__clock clock = { clock_now, clock_now, NULL };
+  csfle__meter       m;
+  csfle_error        cause = { .code = CSFLE_E_FORBIDDEN, .msg = "\xC3" };
+  csfle__meter_init(&m, on_event, NULL, &clock);
+  csfle__meter_tell(&m, &(csfle__event){ .event = CSFLE_EVENT_DENIED, .kek = BYTES("\xFF"), .subject = BYTES("s"), .cause = &cause });
+  assert_string_equal(last, "{\"event\":\"denied\",\"subject\":\"s\",\"status\":\"FORBIDDEN\"}");
+  csfle__meter_free(&m);
+}
+
 TEST(events_have_names)
 {
   for (int e = 1; e < CSFLE__EVENTS; e++) assert_string_not_equal(csfle_event_name(e), "unknown");
