@@ -80,7 +80,7 @@ static bool may_connect(transfer *t, int family, const void *raw, unsigned port)
 {
   char     ip[INET6_ADDRSTRLEN] = "";
   unsigned kind = family == AF_INET ? csfle__address_v4(raw) : family == AF_INET6 ? csfle__address_v6(raw) : CSFLE__ADDRESS_GROUP;
-#ifdef CSFLE_BREAK_EGRESS_UNCHECKED
+#ifdef CSFLE_BREAK_CONNECTED_UNCHECKED
   return true;
 #endif
   if (!t->addresses || t->addresses & kind) return true;
@@ -269,7 +269,11 @@ static CURLcode set_up(csfle__curl *c, CURL *h, const csfle_exchange *x, struct 
 #else
   SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+#ifdef CSFLE_BREAK_REDIRECTS_FOLLOWED
+  SET(CURLOPT_FOLLOWLOCATION, 1L);
+#else
   SET(CURLOPT_FOLLOWLOCATION, 0L);
+#endif
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_TCP_KEEPALIVE, 1L);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
