@@ -309,6 +309,9 @@ static csfle_status follow(azure *a, work *w, const csfle__kms_call *call, const
   if (!r.len || csfle__eq(r, csfle__secret_view(&w->resource))) return CSFLE_OK;
   bool ok = csfle__url_parse(&u, r) && u.tls && !u.rest.len && a->host.len >= u.host.len && csfle__eq_nocase(csfle__from(a->host, a->host.len - u.host.len), u.host) &&
             (a->host.len == u.host.len || a->host.ptr[a->host.len - u.host.len - 1] == '.') && memchr(u.host.ptr, '.', u.host.len);
+#ifdef CSFLE_BREAK_CHALLENGE_UNCHECKED
+  ok = true;
+#endif
   if (!ok) return csfle__http_failf(about, CSFLE_E_POLICY, err, "the vault asks for a token of '%.*s', to which it does not belong", r.len > 120 ? 120 : (int)r.len, (const char *)r.ptr);
   csfle_status rc = csfle__secret_copy(&w->resource, r, err);
   pthread_mutex_lock(&a->session.lock);
