@@ -244,9 +244,9 @@ static CURLcode set_up(csfle__curl *c, CURL *h, const csfle_exchange *x, struct 
   size_t      body_len;
   const void *body = csfle_exchange_part(x, CSFLE_X_BODY, &body_len);
   uint32_t    timeout = *(const uint32_t *)csfle_exchange_part(x, CSFLE_X_TIMEOUT_MS, NULL);
-  bool        kms = strcmp(csfle_exchange_part(x, CSFLE_X_PURPOSE, NULL), "kms") == 0;
+  bool        registry = strcmp(csfle_exchange_part(x, CSFLE_X_PURPOSE, NULL), "registry") == 0; /* all else is to a KMS, or on the way to one */
   CURLcode    code = CURLE_OK;
-  const csfle__tls *tls = x->request->tls ? x->request->tls : kms ? &c->kms_tls : &c->tls;
+  const csfle__tls *tls = x->request->tls ? x->request->tls : registry ? &c->tls : &c->kms_tls;
 
   SET(CURLOPT_URL, (const char *)csfle_exchange_part(x, CSFLE_X_URL, NULL));
   SET(CURLOPT_PATH_AS_IS, 1L);

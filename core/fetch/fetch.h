@@ -94,7 +94,7 @@ typedef struct csfle__curl csfle__curl;
 typedef struct csfle__curl_options {
   uint32_t connect_timeout_ms, timeout_ms;
   size_t   max_reply_bytes;
-  csfle__tls  tls, kms_tls; /**< of all requests; of those whose purpose is "kms": nothing of the other is used for them */
+  csfle__tls  tls, kms_tls; /**< of requests whose purpose is "registry"; of all others: neither is used for the other's */
   const char *proxy;                                        /**< NULL: from the environment, as libcurl does */
 } csfle__curl_options;
 csfle_status csfle__curl_new(csfle__curl **out, const csfle__curl_options *o, csfle_error *err);
