@@ -1,12 +1,13 @@
 /*
  * gcp-kms [ENC 4.5]: encrypt and decrypt of Google Cloud KMS over REST, with checksums both ways. Tokens come from a
- * service account's key (a signed JWT used as it is, or exchanged where a token URL is set), a user's refresh token, or
- * the metadata server, and are kept until shortly before they end.
+ * service account's key (a signed JWT used as it is, or exchanged where a token URL is set), a user's refresh token,
+ * another identity provider (gcp_federation.c), or the metadata server, and are kept until shortly before they end.
  */
 #include "core/base/alloc.h"
 #include "core/crypt/sign.h"
 #include "core/kms/bearer.h"
 #include "core/kms/crc32c.h"
+#include "core/kms/gcp_federation.h"
 
 #include <stdio.h>
 
@@ -93,10 +94,11 @@ typedef struct work {
   int           line;
   unsigned      tries;
   size_t        i;
-  bool          asked, cached, renewed, metadata, well_known;
+  bool          asked, cached, renewed, metadata, well_known, federated;
   bool          own_token_url; /* the operator named it: any host */
   char          path[1024];
   csfle__secret env[VARIABLES], file, token;
+  csfle__gcp_federation federation;
   yyjson_doc   *doc; /* of file */
   csfle__bytes  type, email, key_id, key, token_url, client_id, client_secret, refresh; /* views; token_url empty: no exchange */
 } work;
@@ -114,6 +116,7 @@ static void free_work(void *p)
   forget_file(w);
   for (size_t i = 0; i < VARIABLES; i++) csfle__secret_wipe(&w->env[i]);
   csfle__secret_wipe(&w->token);
+  csfle__gcp_federation_free(&w->federation);
   csfle__free(w);
 }
 
@@ -175,8 +178,12 @@ static csfle_status use_file(work *w, csfle_error *err)
   } else if (csfle__eq_str(w->type, "authorized_user")) {
     if (!w->token_url.len && csfle__eq_str(domain, UNIVERSE)) w->token_url = CSFLE__LIT(TOKEN_URL);
     if (w->client_id.len && w->client_secret.len && w->refresh.len && w->token_url.len) return CSFLE_OK;
+  } else if (csfle__eq_str(w->type, "external_account")) {
+    const char *lacks = csfle__gcp_federation_lacks(root);
+    w->federated = !lacks;
+    return lacks ? csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' %s", w->path, lacks) : CSFLE_OK;
   } else {
-    return csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' has the type '%.*s'; service_account and authorized_user are supported", w->path,
+    return csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' has the type '%.*s'; service_account, authorized_user and external_account are supported", w->path,
                        w->type.len > 60 ? 60 : (int)w->type.len, w->type.len ? (const char *)w->type.ptr : "");
   }
   return csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credentials file '%.200s' lacks members of the type '%.*s'", w->path, CSFLE__FMT(w->type));
@@ -374,8 +381,15 @@ login:
       }
     }
     w->asked = true;
-    w->metadata = !w->key.len && !w->refresh.len;
+    w->metadata = !w->key.len && !w->refresh.len && !w->federated;
     w->tries = 0;
+    if (w->federated) {
+      csfle__gcp_federation_free(&w->federation);
+      CSFLE__AWAIT(w, next, csfle__gcp_federation_step(&w->federation, yyjson_doc_get_root(w->doc), &g->hosts, csfle__str(g->key_id), SCOPE, call, err));
+      if (next == CSFLE__FAIL || csfle__bearer_put(&g->session, csfle__secret_view(&w->federation.token), w->federation.ends_ms, err) != CSFLE_OK) return CSFLE__FAIL;
+      csfle__secret_move(&w->token, &w->federation.token);
+      goto signed_in;
+    }
     if (w->key.len && !w->token_url.len) {
       if (self_signed(g, w, call, err) != CSFLE_OK) return CSFLE__FAIL;
       goto signed_in;

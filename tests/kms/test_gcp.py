@@ -66,6 +66,10 @@ def paths(which=""):
     return [r.path for r in proxy.seen if which in r.path]
 
 
+def error(code, name, text, headers=None):
+    return bench.status(code, json.dumps({"error": {"code": code, "message": text, "status": name}}), headers)
+
+
 def file_of(name, content):
     path = os.path.join(folder, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -189,6 +193,44 @@ def _():
     need(len(proxy.seen) == 1, paths())
 
 
+@tap.case("workload identity federation: another provider's token, from a file or a URL, as text or in JSON; as itself and as a service account")
+def _():
+    token = other.jwt(bed.POOL)
+    provider = bench.FaultProxy()
+    provider.check(lambda r: (200, json.dumps({"id": {"no": 1}, "value": token})) if r.headers.get("Authorization") == "secret=provider" else (403, "no"))
+    text, inside = file_of("subject.jwt", token + "\n"), file_of("subject.json", {"value": token})
+    as_json = {"type": "json", "subject_token_field_name": "value"}
+
+    def write(name, source, **more):
+        return file_of(name, {"type": "external_account", "audience": bed.POOL, "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": proxy.url + "/sts/v1/token",
+                              "credential_source": source, **more})
+    become = {"service_account_impersonation_url": f"{proxy.url}/iam/v1/projects/-/serviceAccounts/{runner.email}:generateAccessToken"}
+    from_url = {"url": provider.url + "/token?a=b", "headers": {"Authorization": "secret=provider"}, "format": as_json}
+    for source, key, more in (({"file": text}, "denied", {}), ({"file": inside, "format": as_json}, "denied", {}), (from_url, "denied", {}), ({"file": text}, "kek", become), (from_url, "kek", become),
+                              ({"file": text}, "kek", {**become, "service_account_impersonation": {"token_lifetime_seconds": 900}})):
+        named = write("pool.json", source, **more)
+        fresh()
+        env = {**HERE, "GOOGLE_APPLICATION_CREDENTIALS": named}
+        blob = good(wrap(key, env=env, count=2))
+        need(len(proxy.seen) == (4 if more else 3), paths())
+        answer = cloud.sdk("unwrap", key, blob, {"federated": named})
+        need(answer == MATERIAL, f"Google's library: {answer}")
+    fresh()
+    named = write("pool.json", {"file": text}, **{"service_account_impersonation_url": become["service_account_impersonation_url"].replace(runner.email, other.email)})
+    bad(wrap(env={**HERE, "GOOGLE_APPLICATION_CREDENTIALS": named}), "FORBIDDEN", 403, "generateAccessToken", "PERMISSION_DENIED")
+    named = write("pool.json", {"file": file_of("stranger.jwt", stranger.jwt(bed.POOL))})
+    bad(wrap(env={**HERE, "GOOGLE_APPLICATION_CREDENTIALS": named}), "UNAUTHENTICATED", 400, "token exchange", "invalid_grant")
+    named = write("pool.json", {"url": provider.url, "headers": {"Authorization": "wrong"}})
+    bad(wrap(env={**HERE, "GOOGLE_APPLICATION_CREDENTIALS": named}), "FORBIDDEN", 403, "subject token")
+    for source, says in (({"environment_id": "aws1"}, "neither a file nor a URL"), ({"executable": {"command": "/bin/false"}}, "neither a file nor a URL"), ({"file": text + ".none"}, "cannot be read"),
+                         ({"file": text, "format": as_json}, "no token")):
+        bad(wrap(env={**HERE, "GOOGLE_APPLICATION_CREDENTIALS": write("pool.json", source)}), "CONFIG", 0, says)
+    fresh(*[error(503, "UNAVAILABLE", "later")] * 2)
+    good(wrap("denied", env={**HERE, "GOOGLE_APPLICATION_CREDENTIALS": write("pool.json", {"file": text})}))
+    need(len(proxy.seen) == 4, paths())
+    provider.close()
+
+
 @tap.case("no credentials anywhere: an error that says where it looked")
 def _():
     bad(wrap(env={**HERE, "HOME": os.path.join(folder, "nobody"), "GCE_METADATA_HOST": f"127.0.0.1:{bench.free_port()}"}), "CONFIG", 0, "no credentials found", "private.key", "metadata")
@@ -272,10 +314,6 @@ def _():
 
 
 # ---- faults on the way
-
-
-def error(code, name, text, headers=None):
-    return bench.status(code, json.dumps({"error": {"code": code, "message": text, "status": name}}), headers)
 
 
 @tap.case("ENC-99: throttled: three requests at most, Retry-After is waited for, an hour of it is not")
@@ -467,4 +505,4 @@ def _():
 
 
 cloud.stop()
-tap.done(28)
+tap.done(29)

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 
 import bench
 
@@ -13,6 +15,7 @@ from programs import Failed, Peer  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 PREFIX = "projects/p-1/locations/europe-west3/keyRings/ring/cryptoKeys/"
 MACHINE = "machine@metadata.test"
+POOL = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/test"
 
 
 def openssl(*argv, stdin=None):
@@ -35,6 +38,18 @@ class Account:
             json.dump({"type": "service_account", "project_id": "p-1", "private_key_id": self.kid, "private_key": self.private, "client_email": self.email,
                        "client_id": "1001", "token_uri": token_uri, **more}, f)
         return path
+
+    def jwt(self, audience):
+        """What this account says of itself, as an identity provider would."""
+        def part(data):
+            return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+        now = int(time.time())
+        said = ".".join(part(json.dumps(p).encode()) for p in ({"alg": "RS256", "kid": self.kid}, {"iss": self.email, "sub": self.email, "aud": audience, "iat": now, "exp": now + 3000}))
+        with tempfile.NamedTemporaryFile("w", dir=self.folder) as key:
+            key.write(self.private)
+            key.flush()
+            signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key.name], input=said.encode(), stdout=subprocess.PIPE, check=True).stdout
+        return f"{said}.{part(signature)}"
 
     def secrets(self):
         """Every line of the key is one."""

@@ -29,6 +29,7 @@ const (
 	service      = "https://cloudkms.googleapis.com/"
 	scopePrefix  = "https://www.googleapis.com/auth/"
 	machineEmail = "machine@metadata.test"
+	poolAudience = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/test" // trusts the accounts as identity providers
 )
 
 type user struct{ Client_id, Client_secret, Refresh_token, Email string }
@@ -211,6 +212,65 @@ func (l *login) metadata(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(l.give(machineEmail))
 	default:
 		http.Error(w, "Not Found", 404)
+	}
+}
+
+// POST /sts/v1/token: another provider's token for one of ours [RFC 8693]
+func (l *login) exchange(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	refuse := func(kind, text string) {
+		w.WriteHeader(400)
+		json.NewEncoder(w).Encode(map[string]string{"error": kind, "error_description": text})
+	}
+	if r.Method != "POST" || r.ParseForm() != nil {
+		refuse("invalid_request", "not a POST of a form")
+		return
+	}
+	f := r.PostForm
+	c, err := l.verify(f.Get("subject_token"))
+	switch {
+	case f.Get("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" || f.Get("requested_token_type") != "urn:ietf:params:oauth:token-type:access_token":
+		refuse("invalid_request", "Invalid grant_type or requested_token_type")
+	case f.Get("audience") != poolAudience:
+		refuse("invalid_target", "The target service indicated by the audience parameters is invalid.")
+	case f.Get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt" || err != nil || c.Aud != poolAudience:
+		refuse("invalid_grant", "The given credential is rejected by the attribute condition.")
+	case !hasScope(f.Get("scope")) && f.Get("scope") != scopePrefix+"iam":
+		refuse("invalid_scope", "no scope that covers Cloud KMS")
+	default:
+		given := l.give(c.Iss)
+		given["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token"
+		json.NewEncoder(w).Encode(given)
+	}
+}
+
+// POST /iam/v1/projects/-/serviceAccounts/{email}:generateAccessToken; who came through the pool may become any account but itself
+func (l *login) impersonate(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	refuse := func(code int, name, text string) {
+		w.WriteHeader(code)
+		json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"code": code, "message": text, "status": name}})
+	}
+	email, action, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/iam/v1/projects/-/serviceAccounts/"), ":")
+	from, err := l.caller(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	var q struct {
+		Scope    []string
+		Lifetime string
+	}
+	life := 0
+	if json.NewDecoder(r.Body).Decode(&q) == nil {
+		fmt.Sscanf(q.Lifetime, "%ds", &life)
+	}
+	switch {
+	case err != nil:
+		refuse(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
+	case action != "generateAccessToken" || r.Method != "POST" || from == email || l.accounts[email].email == "":
+		refuse(403, "PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist).")
+	case !hasScope(strings.Join(q.Scope, " ")) || life < 1 || life > 3600:
+		refuse(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+	default:
+		given := l.give(email)
+		json.NewEncoder(w).Encode(map[string]any{"accessToken": given["access_token"], "expireTime": time.Now().UTC().Add(time.Duration(life) * time.Second).Format(time.RFC3339)})
 	}
 }
 

@@ -71,6 +71,8 @@ func main() {
 	mux.Handle("/v1/", restErrors(transcoder))
 	mux.HandleFunc("/token", who.token)
 	mux.HandleFunc("/computeMetadata/", who.metadata)
+	mux.HandleFunc("/sts/v1/token", who.exchange)
+	mux.HandleFunc("/iam/v1/projects/-/serviceAccounts/", who.impersonate)
 
 	rest, grpcPlain, grpcTls := listen(), listen(), listen()
 	fast, err := credentials.NewServerTLSFromFile(c.Tls.Cert, c.Tls.Key)

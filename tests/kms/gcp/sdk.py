@@ -2,7 +2,7 @@
 
     {"do":"wrap"|"unwrap","transport":"rest"|"grpc","at":host:port,"key":name,"data":base64[,"aad":base64],"login":{...}}    -> {"ok":base64}
 A login is one of {"file":path}: a service account whose JWT is the token; {"exchange":path}: its assertion for an access token; {"user":{...}}: the
-members of an authorized_user file and token_uri; {"machine":true}: the metadata server of the environment; {"token":text}.
+members of an authorized_user file and token_uri; {"machine":true}: the metadata server of the environment; {"federated":path}: an external_account.
 argv: the certificate that grpc trusts. Failures: {"error": text}.
 """
 import base64
@@ -13,7 +13,7 @@ import google.auth.transport.requests
 import google.oauth2.credentials
 import google_crc32c
 import grpc
-from google.auth import compute_engine
+from google.auth import compute_engine, identity_pool
 from google.auth.transport.grpc import AuthMetadataPlugin
 from google.cloud import kms_v1
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport, KeyManagementServiceRestTransport
@@ -36,7 +36,7 @@ def credentials(login):
         return google.oauth2.credentials.Credentials(None, **login["user"])
     if "machine" in login:
         return compute_engine.Credentials(scopes=SCOPES)
-    return google.oauth2.credentials.Credentials(login["token"])
+    return identity_pool.Credentials.from_file(login["federated"], scopes=SCOPES)
 
 
 def client(c):

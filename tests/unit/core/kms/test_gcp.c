@@ -114,6 +114,35 @@ TEST(checksums_go_out_as_texts_and_damage_is_tried_again)
   }
 }
 
+/* an external_account's file */
+#define POOL(more)   "{\"type\":\"external_account\",\"audience\":\"//pool\",\"subject_token_type\":\"urn:jwt\",\"token_url\":\"https://sts.example/token\"" more "}"
+#define EXCHANGE(scope) \
+  "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&audience=%2F%2Fpool&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2F" scope \
+  "&requested_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token&subject_token_type=urn%3Ajwt&subject_token=S%2F1"
+#define BECOME       ",\"service_account_impersonation_url\":\"https://sts.example/sa:generateAccessToken\""
+#define BECAME       "{\"accessToken\":\"SA\",\"expireTime\":\"2024-01-02T04:04:05Z\"}"
+
+TEST(another_providers_token_is_exchanged_and_may_become_a_service_account)
+{
+  const struct { const char *file; line script[5]; int sends; } cases[] = {
+    { POOL(",\"credential_source\":{\"file\":\"/t\"}"), { { "POST", "https://sts.example/token", NULL, EXCHANGE("cloudkms"), 200, NULL, OAUTH("X") }, { "POST", ENCRYPT, "Authorization: Bearer X\r\n", NULL, 200, NULL, WRAPPED } }, 2 },
+    { POOL(",\"credential_source\":{\"file\":\"/j\",\"format\":{\"type\":\"json\",\"subject_token_field_name\":\"v\"}}" BECOME),
+      { { "POST", "https://sts.example/token", NULL, EXCHANGE("cloud-platform"), 200, NULL, OAUTH("X") },
+        { "POST", "https://sts.example/sa:generateAccessToken", "Authorization: Bearer X\r\n", "{\"scope\":[\"https://www.googleapis.com/auth/cloudkms\"],\"lifetime\":\"3600s\"}", 200, NULL, BECAME },
+        { "POST", ENCRYPT, "Authorization: Bearer SA\r\n", NULL, 200, NULL, WRAPPED } }, 3 },
+    { POOL(",\"credential_source\":{\"url\":\"http://169.254.169.254/t\",\"headers\":{\"Metadata\":\"True\"}}"),
+      { { "GET", "http://169.254.169.254/t", "Metadata: True\r\n", NULL, 503, NULL, "" }, { "GET", "http://169.254.169.254/t", "Metadata: True\r\n", NULL, 200, NULL, "S/1\n" },
+        { "POST", "https://sts.example/token", NULL, EXCHANGE("cloudkms"), 200, NULL, OAUTH("X") }, { "POST", ENCRYPT, "Authorization: Bearer X\r\n", NULL, 200, NULL, WRAPPED } }, 4 },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const pair env[] = { { "GOOGLE_APPLICATION_CREDENTIALS", "/a.json" }, { NULL, NULL } };
+    const pair files[] = { { "/a.json", cases[i].file }, { "/t", "S/1\n" }, { "/j", "{\"v\":\"S/1\"}" }, { NULL, NULL } };
+    world      w = { .script = cases[i].script, .env = env, .files = files, .now_ms = START };
+    if (world_once(&w, "gcp-kms", KEY, false, BYTES("m"), NULL) != CSFLE_OK) fail_msg("case %zu: %s", i, w.err.msg);
+    assert_int_equal(w.at, cases[i].sends);
+  }
+}
+
 TEST(default_credentials_are_found_in_their_order)
 {
   static const char user[] = "{\"type\":\"authorized_user\",\"client_id\":\"c\",\"client_secret\":\"s/1\",\"refresh_token\":\"r\"}";
@@ -133,7 +162,9 @@ TEST(default_credentials_are_found_in_their_order)
     world_done(&w);
   }
   static const struct { const char *file, *says; } bad[] = {
-    { "{\"type\":\"external_account\"}", "external_account" }, { "{\"type\":\"authorized_user\",\"client_id\":\"c\"}", "lacks members" }, { "{\"type\":\"service_account\"}", "lacks members" },
+    { "{\"type\":\"gdch_service_account\"}", "the type 'gdch_service_account'" }, { "{\"type\":\"external_account\"}", "lacks audience" },
+    { POOL(",\"credential_source\":{\"environment_id\":\"aws1\"}"), "neither a file nor a URL" }, { POOL(",\"credential_source\":{\"file\":\"/t\"},\"client_secret\":\"x\""), "workforce" },
+    { POOL(",\"credential_source\":{\"file\":\"/t\",\"format\":{\"type\":\"json\"}}"), "subject_token_field_name" }, { POOL(",\"credential_source\":{\"file\":\"/none\"}"), "'/none' of credential_source" }, { "{\"type\":\"authorized_user\",\"client_id\":\"c\"}", "lacks members" }, { "{\"type\":\"service_account\"}", "lacks members" },
     { "no json", "'/a.json' has the type ''" }, { NULL, "cannot be read" },
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -305,6 +336,15 @@ static csfle_status stormy_file(void)
   world      w = { .script = script, .env = env, .files = files, .now_ms = START };
   return world_once(&w, "gcp-kms", KEY, true, BYTES("wrapped"), NULL);
 }
+static csfle_status stormy_pool(void)
+{
+  const pair env[] = { { "GOOGLE_APPLICATION_CREDENTIALS", "/a.json" }, { NULL, NULL } };
+  const pair files[] = { { "/a.json", POOL(",\"credential_source\":{\"url\":\"http://169.254.9.9/t\",\"headers\":{\"A\":\"b\"},\"format\":{\"type\":\"json\",\"subject_token_field_name\":\"v\"}}" BECOME) }, { NULL, NULL } };
+  const line script[] = { { "GET", "http://169.254.9.9/t", NULL, NULL, 200, NULL, "{\"v\":\"S\"}" }, { "POST", "https://sts.example/token", NULL, NULL, 200, NULL, OAUTH("X") },
+                          { "POST", "https://sts.example/sa:generateAccessToken", NULL, NULL, 200, NULL, BECAME }, { "POST", DECRYPT, NULL, NULL, 200, NULL, PLAIN }, { 0 } };
+  world      w = { .script = script, .env = env, .files = files, .now_ms = START };
+  return world_once(&w, "gcp-kms", KEY, true, BYTES("wrapped"), NULL);
+}
 TEST(every_failed_allocation_is_survived_and_every_secret_wiped)
 {
   static char key[4096];
@@ -314,4 +354,5 @@ TEST(every_failed_allocation_is_survived_and_every_secret_wiped)
   TORTURE(stormy(false));
   TORTURE(stormy(true));
   TORTURE(stormy_file());
+  TORTURE(stormy_pool());
 }
