@@ -220,7 +220,7 @@ def paging(w):
 
 def the_registry_itself(w):
     """a csfle-registry tells all data keys of a KEK at once, wrapped; a shared KEK's need no KMS for that"""
-    expect(w.run("kek", "create", "atonce", "--kms-type", "local-kms", "--kms-key", "demo", "--shared", "--kms-prop", f"secret={SECRET}"), 0)
+    expect(w.run("kek", "create", "atonce", "--kms-type", "local-kms", "--kms-key", "demo", "--shared", "--kms-prop", "secret=@secret"), 0)
     for subject in ("a", "b", "c"):
         expect(w.run("dek", "create", "atonce", subject, secret=None), 0)
     expect(w.run("dek", "delete", "atonce", "b"), 0)
@@ -279,7 +279,7 @@ changed        TIME
 def dek_life(w):
     """data keys are made, rotated, listed, deleted and brought back; under a shared KEK without the secret"""
     make_kek(w, "dl")
-    expect(w.run("kek", "create", "dls", "--kms-type", "local-kms", "--kms-key", "demo", "--shared", "--kms-prop", f"secret={SECRET}"), 0)
+    expect(w.run("kek", "create", "dls", "--kms-type", "local-kms", "--kms-key", "demo", "--shared", "--kms-properties", "secret=@secret,a=b"), 0)
     for of, secret in (("dl", SECRET), ("dls", None)):
         first = json.loads(expect(w.run("dek", "create", "--kek-name", of, "--subject", "s", "--algorithm", "AES128_GCM", "-o", "json", secret=secret), 0).out)
         need((first["version"], first["algorithm"]) == (1, "AES128_GCM") and "keyMaterial" not in first, first)
@@ -376,6 +376,7 @@ Producers of these subjects write by a rule that names this KEK; they will fail,
 Unreadable for ever becomes what was encrypted with them: in topics, and wherever it was copied to (other topics, sinks,
 lakes, backups). Not known here: how many records that are, where they lie, and who still needs them; whether the wrapped
 keys were saved elsewhere ('csfle keys backup' does that). The key in the KMS stays as it is.
+This registry keeps them in its trash until csfle.trash.days are over: 'csfle trash restore --kek-name' takes it back.
 """
     need(refused.err.startswith(told), refused)
     code, shown = on_terminal(w, ["kek", "delete", "ask", "--permanent"], "yes")
@@ -433,6 +434,8 @@ def backup(w):
     decrypted = expect(w.run("decrypt", "-t", strict, "--backup", "keys.jsonl", *nowhere, "record.bin", "record.bin"), 0, err="2 records, 2 read")
     same(parsed(decrypted.out), [records[0]] * 2, "decrypted")
     same(parsed(expect(w.run("decrypt", "-t", strict, "-q", "record.bin"), 0).out), [records[0]], "decrypted with the registry")
+    same(expect(w.run("inspect", "--backup", "keys.jsonl", *nowhere, "record.bin"), 0).out, expect(w.run("inspect", "record.bin"), 0).out, "inspect")
+    expect(w.run("inspect", "--backup", "few-none.jsonl", "record.bin"), 3)
     partly = expect(w.run("decrypt", "-t", strict, "--backup", "keys.jsonl", *nowhere, "broken.bin", "record.bin"), 7, err="broken.bin")
     same(parsed(partly.out), [records[0]], "the good one")
     expect(w.run("decrypt", "-t", strict, "--backup", "keys.jsonl", "no-such-file"), 3)

@@ -10,10 +10,10 @@
 
 static int add_kms_prop(args *a, const option_row *o, const char *value)
 {
-  if (!strchr(value, '=') || *value == '=') return fail(EXIT_USAGE, "--%s takes NAME=VALUE", o->long_name);
-  if (a->kms_prop_count == COMMAND_MAX_PROPS) return fail(EXIT_USAGE, "at most %d KMS properties are taken", COMMAND_MAX_PROPS);
-  a->kms_props[a->kms_prop_count++] = value;
-  return 0;
+  const char *equals = strchr(value, '=');
+  if (!equals || equals == value) return fail(EXIT_USAGE, "--%s takes NAME=VALUE", o->long_name);
+  if (a->kms.count == COMMAND_MAX_PROPS) return fail(EXIT_USAGE, "at most %d KMS properties are taken", COMMAND_MAX_PROPS);
+  return props_add(&a->kms, csfle__view(value, (size_t)(equals - value)), csfle__str(equals + 1), "a KMS property");
 }
 
 static int set_option(args *a, const option_row *o, char *value)
@@ -124,6 +124,7 @@ void args_free(args *a)
 {
   props_free(&a->props);
   props_free(&a->own);
+  props_free(&a->kms);
 }
 
 int args_names(const args *a, const char *given, const char *what, const char **first, const char *given_second, const char *what_second, const char **second)

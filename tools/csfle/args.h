@@ -7,19 +7,18 @@
 
 #include "tools/common/props.h"
 
-#define COMMAND_MAX_PROPS 32
+#define COMMAND_MAX_PROPS 32 /* of a KEK */
 
 /** What the options of all commands fill in; zeroed, then args_defaults. Texts are borrowed from argv. */
 typedef struct args {
   const struct command *command;
   props       props; /**< -X, -F and -r in the order given: a later one wins */
   props       own;   /**< the value of an OPTION_MATERIAL */
+  props       kms;   /**< --kms-prop, --kms-properties */
   const char *brokers, *topic, *offset, *output, *key_delim, *format;
   const char *schema_file, *rules_file, *metadata_file, *type, *level;
   const char *kms_type, *kms_key_id, *doc, *algorithm;
   const char *name, *kek_name, *subject, *material, *move_to, *backup;
-  const char *kms_props[COMMAND_MAX_PROPS]; /**< "name=value" */
-  size_t      kms_prop_count;
   int64_t     partition, count, version; /**< -1: not given */
   int         shared;                    /**< 1 or -1; 0: not given */
   bool        quiet, verbose, at_end, envelope, deleted, live, values, raw, help;
@@ -37,8 +36,8 @@ typedef enum option_kind {
   OPTION_MATERIAL, /**< args.material: text, @FILE or @env:NAME */
   OPTION_JSON,     /**< const char *: only "json" or "text" */
   OPTION_REPORT,   /**< const char *: "table" (or "text"), "csv" or "json" */
-  OPTION_KMS_PROP, /**< adds to kms_props */
-  OPTION_KMS_LIST, /**< adds to kms_props what stands between commas */
+  OPTION_KMS_PROP, /**< NAME=VALUE into kms; VALUE may be @FILE or @env:NAME */
+  OPTION_KMS_LIST, /**< the same, what stands between commas */
   OPTION_PROPERTY, /**< NAME=VALUE into props */
   OPTION_FILE,     /**< a property file into props */
   OPTION_URL       /**< schema.registry.url into props */

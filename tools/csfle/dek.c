@@ -314,7 +314,7 @@ static int dek_delete(args *a)
   note("KEK '%s', subject '%s', %s, %s%s go for good.", t.kek, t.subject, t.algorithm_name, *t.version ? "version " : "all versions",
        a->latest ? "latest" : t.version);
   fputs("\nUnreadable for ever becomes what was encrypted with them: in topics, and wherever it was copied to. Not known here: how many\n"
-        "records that are, where they lie, and who still needs them.\n", stderr);
+        "records that are, where they lie, and who still needs them. A csfle-registry keeps them in its trash until csfle.trash.days are over.\n", stderr);
   if ((rc = ask_for(a, t.subject, "remove them")) != 0) return rc;
   return change(a, &t, "DELETE", "", "&permanent=true", "removed");
 }

@@ -6,12 +6,13 @@
 #include "client/wire/wire.h"
 #include "core/base/alloc.h"
 #include "core/base/base64.h"
-#include "core/model/model.h"
+#include "core/model/backup.h"
 #include "core/schema/plan.h"
 #include "core/schema/text.h"
 #include "tools/csfle/format.h"
 #include "tools/csfle/http.h"
 #include "tools/csfle/kafka.h"
+#include "tools/csfle/offline.h"
 #include "tools/common/report.h"
 
 #define MAX_RECORD_BYTES (64u << 20)
@@ -165,6 +166,36 @@ static int read_record(inspection *in)
 }
 
 /* ---- its schema */
+
+static csfle_status take_saved(void *opaque, csfle__backup_kind kind, csfle__bytes text, yyjson_val *obj, csfle_error *err)
+{
+  inspection *in = opaque;
+  uint8_t     guid[16];
+  int64_t     id, version;
+  (void)text;
+  if (kind != CSFLE__BACKUP_SCHEMA) return CSFLE_OK;
+  if (in->frame.by_guid && (!csfle__guid_parse(csfle__json_member_text(obj, "guid"), guid) || memcmp(guid, in->frame.guid, 16) != 0)) return CSFLE_OK;
+  if (!in->frame.by_guid && (!csfle__json_i64(csfle__json_member(obj, "id"), &id) || id != in->frame.id)) return CSFLE_OK;
+  size_t       at = strlen(in->subjects);
+  csfle__bytes subject = csfle__json_member_text(obj, "subject");
+  if (csfle__json_i64(csfle__json_member(obj, "version"), &version))
+    snprintf(in->subjects + at, sizeof in->subjects - at, "%s%.*s version %lld", at ? ", " : "", CSFLE__FMT(subject), (long long)version);
+  return in->info ? CSFLE_OK : csfle__schema_info_parse(&in->info, obj, err);
+}
+
+static int saved_schema(inspection *in)
+{
+  csfle_error err = CSFLE_ERROR_INIT;
+  char       *text;
+  size_t      len;
+  int         rc = read_file(in->a->backup, BACKUP_MAX_BYTES, &text, &len);
+
+  if (rc) return rc;
+  if (csfle__backup_read(csfle__view(text, len), take_saved, in, &err) != CSFLE_OK) rc = fail(EXIT_FAILED, "%s: %s", in->a->backup, err.msg);
+  else if (!in->info) rc = fail(EXIT_MISSING, "%s does not have the schema of the record", in->a->backup);
+  csfle__free_secret(text, len + 1);
+  return rc;
+}
 
 static int fetch_schema(inspection *in)
 {
@@ -510,7 +541,7 @@ static int explain(inspection *in)
   if (csfle__wire_split(csfle__buf_view(&in->record), false, &h, &in->frame, &err) != CSFLE_OK)
     return fail(EXIT_FAILED, "no framing of a schema registry: %s", err.msg);
   if (!in->a->envelope) tell_frame(in);
-  if ((rc = fetch_schema(in)) != 0) return rc;
+  if ((rc = in->a->backup ? saved_schema(in) : fetch_schema(in)) != 0) return rc;
   sealed = payload_rule(in);
   if (!in->a->envelope) tell_schema(in);
   if (!sealed && (rc = compile(in)) != 0) return rc;
@@ -556,12 +587,13 @@ static const option_row inspect_options[] = {
   { 'o', "offset", OPTION_TEXT, OPTION_AT(offset), "OFFSET", "N, beginning, or -N counted from the end (-1: the last)" },
   { 'J', "json", OPTION_FLAG, OPTION_AT(envelope), NULL, "JSON for programs" },
   { 0, "values", OPTION_FLAG, OPTION_AT(values), NULL, "show the values too, as they lie in the record" },
+  OPTION_BACKUP,
   { 0, "raw", OPTION_FLAG, OPTION_AT(raw), NULL, "only write the bytes of the value, for 'csfle decrypt'" },
   { 'v', "verbose", OPTION_FLAG, OPTION_AT(verbose), NULL, "librdkafka's log" },
   OPTIONS_COMMON,
 };
 const command command_inspect = {
   "inspect", "(-b BROKERS -t TOPIC [-p N] [-o OFFSET] | FILE | -) [options]", "explain one record: framing, schema, rules, and what is plain",
-  "Needs the registry but no key. FILE holds the bytes of a record's value. Ends with 1 when a field that a rule is to encrypt is plain.",
+  "Needs the registry (or a backup) but no key. FILE holds the bytes of a record's value. Ends with 1 when a field that a rule is to encrypt is plain.",
   inspect_options, 0, 1, "csfle inspect -b localhost:9092 -t customers -p 0 -o 0", inspect,
 };

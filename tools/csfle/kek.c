@@ -18,10 +18,7 @@ static int put_text(csfle_buf *b, const char *before, csfle__bytes text)
 static int put_props(csfle_buf *b, const args *a)
 {
   int rc = csfle__buf_puts(b, ",\"kmsProps\":{", NULL) != CSFLE_OK;
-  for (size_t i = 0; i < a->kms_prop_count && !rc; i++) {
-    const char *equals = strchr(a->kms_props[i], '=');
-    rc = put_text(b, i ? "," : "", csfle__view(a->kms_props[i], (size_t)(equals - a->kms_props[i]))) || put_text(b, ":", csfle__str(equals + 1));
-  }
+  for (size_t i = 0; i < a->kms.count && !rc; i++) rc = put_text(b, i ? "," : "", csfle__str(a->kms.at[i].name)) || put_text(b, ":", csfle__str(a->kms.at[i].value));
   return rc || csfle__buf_putc(b, '}', NULL) != CSFLE_OK;
 }
 
@@ -54,10 +51,10 @@ static int kek_create(args *a)
   if ((rc = args_names(a, a->name, "the NAME of the KEK", &name, NULL, NULL, NULL)) != 0) return rc;
   if (!a->kms_type) return fail(EXIT_USAGE, "--kms-type TYPE is missing: where the key is kept, for example local-kms");
   if (!a->kms_key_id) return fail(EXIT_USAGE, "--kms-key ID is missing: the name of the key in the KMS");
-  csfle_buf_init(&body, 0, 0);
+  csfle_buf_init(&body, 0, CSFLE_BUF_WIPE); /* a property may be a secret */
   rc = put_text(&body, "{\"name\":", csfle__str(name)) || put_text(&body, ",\"kmsType\":", csfle__str(a->kms_type)) ||
        put_text(&body, ",\"kmsKeyId\":", csfle__str(a->kms_key_id));
-  if (!rc && a->kms_prop_count) rc = put_props(&body, a);
+  if (!rc && a->kms.count) rc = put_props(&body, a);
   if (!rc && a->doc) rc = put_text(&body, ",\"doc\":", csfle__str(a->doc));
   if (!rc) rc = csfle__buf_printf(&body, NULL, ",\"shared\":%s,\"deleted\":false}", a->shared > 0 ? "true" : "false") != CSFLE_OK;
   rc = rc ? no_memory() : call_kek(a, "POST", KEKS_PATH, csfle__buf_view(&body));
@@ -72,12 +69,12 @@ static int kek_update(args *a)
   int         rc;
 
   if ((rc = args_names(a, a->name, "the NAME of the KEK", &name, NULL, NULL, NULL)) != 0) return rc;
-  if (!a->kms_prop_count && !a->doc && !a->shared)
+  if (!a->kms.count && !a->doc && !a->shared)
     return fail(EXIT_USAGE, "what shall change? --kms-properties, --doc or --shared; another key of the KMS takes 'csfle kek move'");
-  csfle_buf_init(&body, 0, 0);
+  csfle_buf_init(&body, 0, CSFLE_BUF_WIPE); /* a property may be a secret */
   csfle_buf_init(&path, 0, 0);
   rc = put_text(&body, "{\"name\":", csfle__str(name));
-  if (!rc && a->kms_prop_count) rc = put_props(&body, a);
+  if (!rc && a->kms.count) rc = put_props(&body, a);
   if (!rc && a->doc) rc = put_text(&body, ",\"doc\":", csfle__str(a->doc));
   if (!rc && a->shared) rc = csfle__buf_printf(&body, NULL, ",\"shared\":%s", a->shared > 0 ? "true" : "false") != CSFLE_OK;
   if (!rc) rc = csfle__buf_putc(&body, '}', NULL) != CSFLE_OK;
@@ -326,6 +323,7 @@ static bool ask_permanent(args *a, registry *r, const char *name, int *rc)
   fputs("\nUnreadable for ever becomes what was encrypted with them: in topics, and wherever it was copied to (other topics, sinks,\n"
         "lakes, backups). Not known here: how many records that are, where they lie, and who still needs them; whether the wrapped\n"
         "keys were saved elsewhere ('csfle keys backup' does that). The key in the KMS stays as it is.\n", stderr);
+  if (!r->foreign) fputs("This registry keeps them in its trash until csfle.trash.days are over: 'csfle trash restore --kek-name' takes it back.\n", stderr);
   if ((*rc = ask_for(a, name, "remove it")) != 0) goto out;
   for (size_t i = 0, end; i < k->count && !*rc; i = end) {
     char *subject = csfle__dup(k->deks[i]->subject.ptr, k->deks[i]->subject.len);
@@ -357,7 +355,7 @@ static int kek_undelete(args *a) { return each_name(a, "POST", "/undelete", "und
 #define OPTION_ALL \
   { 0, "all", OPTION_FLAG, OPTION_AT(deleted), NULL, "a soft-deleted one too" }, { 0, "deleted", OPTION_FLAG, OPTION_AT(deleted), NULL, "the same" }
 #define OPTION_PROPS \
-  { 0, "kms-properties", OPTION_KMS_LIST, 0, "NAME=VALUE,...", "properties for the KMS driver. No secrets: all readers see them" }, \
+  { 0, "kms-properties", OPTION_KMS_LIST, 0, "NAME=VALUE,...", "properties for the KMS driver; a VALUE may be @FILE or @env:NAME. All who may read the KEK see them" }, \
   { 0, "kms-prop", OPTION_KMS_PROP, 0, "NAME=VALUE", "one of them, with commas as they are; again for another" }, \
   { 0, "doc", OPTION_TEXT, OPTION_AT(doc), "TEXT", "what it is for" }, \
   { 0, "shared", OPTION_SWITCH, OPTION_AT(shared), NULL, "the registry may use the key on behalf of its clients; --shared=false: not" }

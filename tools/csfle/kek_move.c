@@ -20,7 +20,7 @@ typedef struct move {
   const char    *name;
   registry       r;
   keyset         keys;
-  csfle__kek     to; /* views into argv and keys */
+  csfle__kek     to; /* views into args and keys */
   csfle__pair    props[COMMAND_MAX_PROPS];
   csfle_buf      body;
 } move;
@@ -39,11 +39,8 @@ static int take_target(move *m)
   if (csfle__eq(m->to.kms_type, from->kms_type) && csfle__eq(m->to.kms_key_id, from->kms_key_id))
     return fail(EXIT_CONFLICT, "KEK '%s' has that key already; after it got a new version in the KMS 'csfle kek rotate %s' is what is needed", m->name, m->name);
   if (!csfle__eq(m->to.kms_type, from->kms_type)) m->to.kms_props = (csfle__pairs){ NULL, 0 }; /* those of another kind of KMS mean nothing there */
-  for (size_t i = 0; i < m->a->kms_prop_count; i++) {
-    const char *equals = strchr(m->a->kms_props[i], '=');
-    m->props[i] = (csfle__pair){ csfle__view(m->a->kms_props[i], (size_t)(equals - m->a->kms_props[i])), csfle__str(equals + 1) };
-  }
-  if (m->a->kms_prop_count) m->to.kms_props = (csfle__pairs){ m->props, m->a->kms_prop_count };
+  for (size_t i = 0; i < m->a->kms.count; i++) m->props[i] = (csfle__pair){ csfle__str(m->a->kms.at[i].name), csfle__str(m->a->kms.at[i].value) };
+  if (m->a->kms.count) m->to.kms_props = (csfle__pairs){ m->props, m->a->kms.count };
   return 0;
 }
 
@@ -228,7 +225,7 @@ static int kek_move(args *a)
 
   if ((rc = args_names(a, a->name, "the NAME of the KEK", &m.name, NULL, NULL, NULL)) != 0) return rc;
   if (!!a->move_to + a->confirm + a->undo > 1) return fail(EXIT_USAGE, "one of --to, --confirm and --undo");
-  csfle_buf_init(&m.body, 0, 0);
+  csfle_buf_init(&m.body, 0, CSFLE_BUF_WIPE); /* a property may be a secret */
   if ((rc = registry_open(&m.r, &a->props)) == 0) {
     if (a->move_to) rc = start_move(&m);
     else if (a->confirm) rc = end_move(&m, "DELETE", MOVE_PATH, "confirmed the move of KEK");
