@@ -180,7 +180,7 @@ static int start_move(move *m)
   if (rc == EXIT_CONFLICT) note("nothing was changed; what was read is no longer so: run it again");
   if (rc) return rc;
   tell(m, "moved");
-  if (!args_want_json(m->a)) printf("What they were is kept until 'csfle kek move %s --confirm'; '--undo' puts it back. Both keys are needed in the KMS until then.\n", m->name);
+  if (!args_want_json(m->a)) printf("What they were is kept until 'csfle kek move %s --confirm'; '--undo' puts it back. Keep the old key in the KMS until then.\n", m->name);
   return 0;
 }
 
