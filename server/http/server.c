@@ -38,10 +38,10 @@ struct registry_http {
   registry_http_app     app;
   const csfle__log     *log;
   registry_pool        *pool;
-  pthread_mutex_t       lock; /* of in_flight */
+  pthread_mutex_t       lock; /* of in_flight and stopping */
   pthread_cond_t        idle;
-  long                  in_flight; /* suspended connections */
-  _Atomic bool          stopping;
+  long                  in_flight; /* requests that are or may come to be suspended */
+  bool                  stopping;
 };
 
 /* a request and what http alone knows of it */
@@ -236,11 +236,26 @@ static enum MHD_Result send_reply(exchange *x)
   return ok;
 }
 
+/* Before anything that may suspend: libmicrohttpd ends the process when it is stopped with a suspended connection, so the
+   stop waits for all that were let in here. False: it has begun. */
+static bool let_in(registry_http *h)
+{
+  pthread_mutex_lock(&h->lock);
+  bool ok = !h->stopping;
+  if (ok) h->in_flight++;
+  pthread_mutex_unlock(&h->lock);
+  return ok;
+}
+
+static void let_out(registry_http *h)
+{
+  pthread_mutex_lock(&h->lock);
+  if (--h->in_flight == 0) pthread_cond_broadcast(&h->idle);
+  pthread_mutex_unlock(&h->lock);
+}
+
 static void suspend(exchange *x)
 {
-  pthread_mutex_lock(&x->http->lock);
-  x->http->in_flight++;
-  pthread_mutex_unlock(&x->http->lock);
   x->suspended = true;
   MHD_suspend_connection(x->connection);
 }
@@ -250,9 +265,7 @@ static void resume(exchange *x)
   registry_http *h = x->http; /* x may be gone after the next line */
   x->ready = true;
   MHD_resume_connection(x->connection);
-  pthread_mutex_lock(&h->lock);
-  if (--h->in_flight == 0) pthread_cond_broadcast(&h->idle);
-  pthread_mutex_unlock(&h->lock);
+  let_out(h);
 }
 
 void registry_http_release(void *waiter, bool ok)
@@ -306,13 +319,13 @@ static enum MHD_Result start(exchange *x)
   registry_http *h = x->http;
 
   x->started = true;
-  if (atomic_load(&h->stopping) && !x->reply.status) refuse_busy(x); /* nothing may be suspended any more */
   if (!x->reply.status) h->app.begin(h->app.opaque, &x->rq, &x->reply);
   if (!x->reply.status && x->accept < 0 && !x->reply.type) registry_reply_error(&x->reply, 406, 406, NULL);
   if (!x->reply.status && x->gzip_body) {
     int status = registry_gunzip(&x->rq.body, h->options.max_body_bytes);
     if (status) registry_reply_error(&x->reply, status, status, status == 400 ? "the gzip body is damaged" : NULL);
   }
+  if (!x->reply.status && !let_in(h)) refuse_busy(x);
   if (x->reply.status) return send_reply(x);
   if (x->rq.on_worker) {
     suspend(x);
@@ -323,7 +336,10 @@ static enum MHD_Result start(exchange *x)
     return MHD_YES;
   }
   if (h->app.handle(h->app.opaque, &x->rq, &x->reply) != REGISTRY_ANSWERED) return MHD_YES; /* parked; on a worker alone it may block */
-  if (h->app.settled(h->app.opaque, &x->rq)) return send_reply(x); /* the usual case: suspending costs system calls */
+  if (h->app.settled(h->app.opaque, &x->rq)) { /* the usual case: suspending costs system calls */
+    let_out(h);
+    return send_reply(x);
+  }
   suspend(x);
   if (h->app.settle(h->app.opaque, &x->rq, x)) resume(x);
   return MHD_YES;
@@ -466,7 +482,9 @@ int registry_http_port(const registry_http *h, int listener)
 void registry_http_stop(registry_http *h)
 {
   if (!h) return;
-  atomic_store(&h->stopping, true);
+  pthread_mutex_lock(&h->lock);
+  h->stopping = true;
+  pthread_mutex_unlock(&h->lock);
   for (int i = 0; i < REGISTRY_LISTENERS_MAX; i++) {
     if (!h->doors[i].daemon) continue;
     MHD_socket fd = MHD_quiesce_daemon(h->doors[i].daemon);
