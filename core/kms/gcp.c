@@ -322,6 +322,9 @@ static csfle_status take(csfle__kms_call *call, const csfle__http_about *about, 
   } else {
     *damaged = !csfle__bearer_number(root, call->unwrap ? "plaintextCrc32c" : "ciphertextCrc32c", &crc) || crc != (int64_t)csfle__crc32c(csfle__secret_view(&call->out)) ||
                (!call->unwrap && !yyjson_is_true(csfle__json_member(root, "verifiedPlaintextCrc32c")));
+#ifdef CSFLE_BREAK_CHECKSUM_UNCHECKED
+    *damaged = false;
+#endif
     if (*damaged) {
       csfle__secret_wipe(&call->out);
       rc = csfle__http_failf(about, CSFLE_E_UNAVAILABLE, err, "checksums do not match: request or answer was damaged on the way");

@@ -317,6 +317,9 @@ static bool repeats_secret(const csfle__kms_call *call, const char *message)
   csfle__bytes lines = csfle__buf_view(&call->io.request.headers), text;
   size_t       n = strlen(message);
   bool         found;
+#ifdef CSFLE_BREAK_ERRORS_REPEAT
+  return false;
+#endif
   if (n > sizeof said) n = sizeof said;
   memcpy(said, message, n);
   n = plain_spelling(said, plain_spelling(said, n)); /* a text to be signed has it encoded twice */
