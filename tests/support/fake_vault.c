@@ -29,6 +29,7 @@ static void start(void *opaque, csfle_exchange *x)
     return;
   }
   bool wrap = strstr(url, "/encrypt/") != NULL;
+  if (wrap && v->wrap_status) status = v->wrap_status;
   if (wrap) v->wraps++;
   else v->unwraps++;
   if (v->delay_us) usleep(v->delay_us);

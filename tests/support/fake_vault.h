@@ -18,6 +18,7 @@ typedef struct csfle_fake_vault {
   const csfle_transport *next;
   _Atomic(size_t)        wraps, unwraps;
   _Atomic(int)           status;   /**< 0: it works; 400 key disabled, 403 grant removed; -1: no reply */
+  _Atomic(int)           wrap_status; /**< the same for wraps alone */
   _Atomic(unsigned)      delay_us; /**< before an answer */
 } csfle_fake_vault;
 void csfle_fake_vault_init(csfle_fake_vault *v, const csfle_transport *next);

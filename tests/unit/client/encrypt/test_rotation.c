@@ -1,6 +1,7 @@
 /* Proves when keys get a successor and what happens when they cannot: limits, refusals, clocks, by hand; and that all of it is told. */
 #include "tests/unit/client/rig.h"
 #include "core/base/base64.h"
+#include "tests/support/fake_vault.h"
 
 #define ENCRYPT_RULE(params) "{\"domainRules\":[{\"name\":\"r\",\"type\":\"ENCRYPT\",\"tags\":[\"PII\"],\"params\":{" params "}}]}"
 #define ROTATING(days) ENCRYPT_RULE(RULE_PARAMS ",\"encrypt.dek.expiry.days\":\"" days "\"")
@@ -205,6 +206,49 @@ TEST(a_successor_that_cannot_be_made_is_told_and_the_old_version_goes_on) /* ENC
     assert_non_null(strstr(last_told(CSFLE_EVENT_DEK_ROTATED), "\"version\":2,\"before\":1"));
     assert_true(rig_metric(r.client, OVERDUE) == 0);
     rig_close(&r);
+  }
+}
+
+TEST(a_kms_that_does_not_wrap_keeps_the_old_version_and_one_that_refuses_it_ends_its_use) /* AB-11 AB-12 */
+{
+  const struct { int wrap, all; csfle_status class; const char *told; } cases[] = {
+    { 403, 0, CSFLE_OK, "\"status\":\"FORBIDDEN\",\"http\":403" }, /* it may be used to unwrap */
+    { -1, 0, CSFLE_OK, "\"status\":\"UNAVAILABLE\"" },
+    { -1, -1, CSFLE_OK, "\"status\":\"UNAVAILABLE\"" },
+    { 403, 403, CSFLE_CLASS_DENIED, "\"status\":\"FORBIDDEN\",\"http\":403" },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    csfle_fake       fake;
+    csfle_fake_vault vault;
+    csfle_error      e = CSFLE_ERROR_INIT;
+    csfle_fake_init(&fake);
+    csfle_fake_vault_init(&vault, &fake.transport);
+    csfle_fake_add_schema(&fake, "orders-value", 12, 7, CUSTOMER, NULL,
+                          ENCRYPT_RULE("\"encrypt.kek.name\":\"kek1\",\"encrypt.kms.type\":\"hcvault\",\"encrypt.kms.key.id\":\"" CSFLE_FAKE_VAULT_KEY
+                                       "\",\"encrypt.dek.expiry.days\":\"1\""));
+    told_count = 0, told_by = NULL, rig_on_event = on_event;
+    csfle_client *cl = rig_client_over(&vault.transport, &fake.clock, CSFLE_FAKE_VAULT_PROPS "\n" NO_REFRESH);
+    rig_on_event = NULL;
+    csfle_serde *s = rig_serde(cl, "orders", CUSTOMER, NULL);
+    assert_int_equal(send_by(s, &e), CSFLE_OK);
+    vault.wrap_status = cases[i].wrap;
+    vault.status = cases[i].all;
+    fake.now_ms += DAY + 61000;
+    fake.mono_ms += DAY + 61000;
+    size_t before = vault.wraps;
+    for (int k = 0; k < 5; k++) {
+      csfle_status rc = send_by(s, &e);
+      if (CSFLE_CLASS(rc) != cases[i].class) fail_msg("case %zu: %s", i, e.msg);
+    }
+    if (cases[i].class == CSFLE_OK) assert_in_range(vault.wraps - before, 1, 3); /* the driver's own tries */
+    if (!strstr(last_told(CSFLE_EVENT_ROTATION_OVERDUE), cases[i].told)) fail_msg("case %zu: %s", i, last_told(CSFLE_EVENT_ROTATION_OVERDUE));
+    vault.wrap_status = 0;
+    vault.status = 0;
+    fake.now_ms += 61000;
+    fake.mono_ms += 61000;
+    assert_int_equal(version_written(s), 2);
+    csfle_serde_close(s), csfle_client_close(cl);
+    csfle_fake_free(&fake);
   }
 }
 
