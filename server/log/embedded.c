@@ -141,11 +141,13 @@ static csfle_status embedded_commit(void *store, const registry_record *records,
   return rc;
 }
 
-static csfle_status embedded_compact(void *store, size_t *removed, csfle_error *err)
+static csfle_status embedded_compact(void *store, int64_t before, size_t *removed, csfle_error *err)
 {
-  embedded    *e = (embedded *)store;
-  csfle_status rc = run(e, "DELETE FROM log WHERE (value IS NULL OR offset NOT IN (SELECT max(offset) FROM log GROUP BY topic, key))"
-                           " AND offset < (SELECT max(offset) FROM log)", err);
+  embedded *e = (embedded *)store;
+  char      sql[240];
+  snprintf(sql, sizeof sql, "DELETE FROM log WHERE (value IS NULL OR offset NOT IN (SELECT max(offset) FROM log GROUP BY topic, key))"
+                            " AND offset < (SELECT max(offset) FROM log) AND offset < %lld", (long long)before);
+  csfle_status rc = run(e, sql, err);
   if (rc != CSFLE_OK) return rc;
   if (removed) *removed = (size_t)sqlite3_changes(e->db);
   return run(e, "PRAGMA wal_checkpoint(TRUNCATE)", err); /* nor does the write-ahead log keep what is gone */

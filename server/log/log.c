@@ -21,7 +21,8 @@ struct registry_log {
   pthread_mutex_t    lock;
   pthread_cond_t     work;
   pthread_t          thread;
-  bool               started, ending, broken, dead, untidy;
+  bool               started, ending, broken, dead;
+  uint64_t           tidy_to; /* position that is to be tidied up to, 0: none */
   registry_record   *queue; /* appended, not yet handed to a commit; owns its bytes */
   size_t             queued, queue_cap;
   size_t            *ends; /* queue index after each append call: a commit never splits one */
@@ -114,7 +115,7 @@ csfle_status registry_log_compact(registry_log *l, registry_record *records, siz
   l->next += (int64_t)count;
   atomic_store(&l->durable, position_of(l->epoch, l->next));
   atomic_store(&l->newest, position_of(l->epoch, l->next));
-  return l->driver->compact(l->store, removed, err);
+  return l->driver->compact(l->store, l->next, removed, err);
 }
 
 static void free_records(registry_record *r, size_t count)
@@ -230,11 +231,12 @@ static void tidy(registry_log *l)
 {
   csfle_error err = CSFLE_ERROR_INIT;
   size_t      removed = 0;
+  uint64_t    to = l->tidy_to;
 
-  l->untidy = false;
-  if (l->dead) return;
+  l->tidy_to = 0;
+  if (l->dead || to >> 44 != l->epoch || to > atomic_load(&l->durable)) return; /* what was to come before it was lost */
   pthread_mutex_unlock(&l->lock);
-  csfle_status rc = l->driver->compact(l->store, &removed, &err);
+  csfle_status rc = l->driver->compact(l->store, (int64_t)(to & ((UINT64_C(1) << 44) - 1)), &removed, &err);
   pthread_mutex_lock(&l->lock);
   if (rc != CSFLE_OK) csfle__log_line(l->setup.log, 4, "log", "superseded records could not be removed: %s", err.msg);
   else if (removed) csfle__log_line(l->setup.log, 6, "log", "%zu superseded records were removed", removed);
@@ -248,7 +250,7 @@ static void *commit_loop(void *opaque)
 
   pthread_mutex_lock(&l->lock);
   for (;;) {
-    while (!l->queued && !l->ending && !l->untidy) pthread_cond_wait(&l->work, &l->lock);
+    while (!l->queued && !l->ending && !l->tidy_to) pthread_cond_wait(&l->work, &l->lock);
     if (!l->queued) {
       if (l->ending) break;
       tidy(l);
@@ -293,10 +295,10 @@ csfle_status registry_log_start(registry_log *l, bool (*on_lost)(void *opaque), 
   return CSFLE_OK;
 }
 
-void registry_log_tidy(registry_log *l)
+void registry_log_tidy(registry_log *l, uint64_t position)
 {
   pthread_mutex_lock(&l->lock);
-  l->untidy = true;
+  l->tidy_to = position;
   pthread_cond_signal(&l->work);
   pthread_mutex_unlock(&l->lock);
 }

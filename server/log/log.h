@@ -46,9 +46,9 @@ typedef struct registry_log_driver {
   csfle_status (*replay)(void *store, registry_record_fn fn, void *opaque, csfle_error *err);
   /** Appends @p count records, all or none; durable when it returns. */
   csfle_status (*commit)(void *store, const registry_record *records, size_t count, csfle_error *err);
-  /** Removes records that a newer one of the same topic and key supersedes, and tombstones, but never the newest
-      record of all; *removed (may be NULL) gets their number. */
-  csfle_status (*compact)(void *store, size_t *removed, csfle_error *err);
+  /** Removes records before offset @p before that a newer one of the same topic and key supersedes, and tombstones, but
+      never the newest record of all; *removed (may be NULL) gets their number. */
+  csfle_status (*compact)(void *store, int64_t before, size_t *removed, csfle_error *err);
   void (*close)(void *store);
 } registry_log_driver;
 
@@ -85,8 +85,11 @@ bool registry_log_settled(registry_log *l, uint64_t position);
 typedef enum { REGISTRY_DURABLE, REGISTRY_PENDING, REGISTRY_LOST } registry_wait;
 /** Whether @p position is durable. PENDING: fn(waiter, ok) is called once, from the committer's thread, when it is known. */
 registry_wait registry_log_wait(registry_log *l, uint64_t position, void (*fn)(void *waiter, bool ok), void *waiter);
-/** Has the committer remove superseded records and tombstones when it is through with what was appended. Any thread. */
-void registry_log_tidy(registry_log *l);
+/**
+ * Has the committer remove superseded records and tombstones before @p position when it is through with what was appended;
+ * none when that did not become durable. Any thread.
+ */
+void registry_log_tidy(registry_log *l, uint64_t position);
 /** Whether records can be appended; false after a commit failed and could not be made good. */
 bool registry_log_healthy(registry_log *l);
 /** Commits what is pending, ends the thread, closes. */

@@ -45,7 +45,7 @@ static void drop(registry_record *r)
   csfle__free((void *)r->key.ptr);
 }
 
-static csfle_status memory_compact(void *store, size_t *removed, csfle_error *err)
+static csfle_status memory_compact(void *store, int64_t before, size_t *removed, csfle_error *err)
 {
   memory    *m = (memory *)store;
   csfle__map newest = CSFLE__MAP_INIT; /* topic and key -> index + 1 */
@@ -63,7 +63,7 @@ static csfle_status memory_compact(void *store, size_t *removed, csfle_error *er
       put_bytes(&name, r->key);
       if (pass == 0) {
         must_map_put(&newest, csfle__buf_view(&name), (void *)(uintptr_t)(i + 1));
-      } else if (i + 1 == count || (r->value.ptr && (uintptr_t)csfle__map_get(&newest, csfle__buf_view(&name)) == i + 1)) {
+      } else if (i + 1 == count || r->offset >= before || (r->value.ptr && (uintptr_t)csfle__map_get(&newest, csfle__buf_view(&name)) == i + 1)) {
         m->records[kept++] = *r;
       } else {
         drop(r);

@@ -19,6 +19,7 @@ static bool on_lost(void *opaque)
   registry_state_free(g->state);
   g->state = registry_state_new(g->out);
   csfle_status rc = registry_replay(g->log, g->state, NULL, &err);
+  atomic_store(&g->counters.untidy, true); /* a tidying may be among what is lost */
   pthread_rwlock_unlock(&g->lock);
   if (rc != CSFLE_OK) csfle__log_line(g->out, 2, "registry", "replay failed: %s", err.msg);
   return rc == CSFLE_OK;
@@ -64,9 +65,9 @@ void registry_tidy(registry *g)
   if (!atomic_exchange(&g->counters.untidy, false)) return;
   registry_begin(g, true);
   add_ids(g->state, &change);
-  bool ok = registry_change_commit(g, &change, &p);
-  registry_end(g);
-  if (ok) registry_log_tidy(g->log); /* comes after them */
+  bool     ok = registry_change_commit(g, &change, &p);
+  uint64_t position = registry_end(g);
+  if (ok) registry_log_tidy(g->log, position); /* ids that are given out after it are not in the marks */
   else atomic_store(&g->counters.untidy, true);
 }
 

@@ -160,15 +160,53 @@ TEST(every_driver_compacts_alike)
     fresh_path();
     assert_ok(driver->open(&store, &setup, err));
     assert_ok(driver->commit(store, records, sizeof records / sizeof *records, err));
-    assert_ok(driver->compact(store, &removed, err));
-    assert_int_equal(removed, 4);
+    assert_ok(driver->compact(store, 2, &removed, err));
+    assert_int_equal(removed, 1);
+    assert_ok(driver->compact(store, 7, &removed, err));
+    assert_int_equal(removed, 3);
     assert_ok(driver->replay(store, list, &seen, err));
     assert_string_equal(seen.text, "1/1/a=1 0/3/a=2 0/6/last=null "); /* never the newest of all */
-    assert_ok(driver->compact(store, &removed, err));
+    assert_ok(driver->compact(store, 7, &removed, err));
     assert_int_equal(removed, 0);
     driver->close(store);
     remove_path();
   }
+}
+
+static atomic_int lines;
+static void count_line(void *opaque, int level, const char *facility, const char *text)
+{
+  (void)opaque, (void)level, (void)facility;
+  if (strstr(text, "superseded")) atomic_fetch_add(&lines, 1);
+}
+
+/* marks of what was given out are written before it is tidied: what comes after is not in them */
+TEST(tidying_leaves_what_was_appended_after_its_position)
+{
+  static const csfle__log told = { count_line, NULL, 7 };
+  listing            seen = { .len = 0 };
+  registry_log      *l = NULL;
+  fresh_path();
+  registry_log_setup setup = { .path = path, .clock = &csfle__system_clock, .log = &told, .topics = { "_schemas", "keys", "_csfle" } };
+  assert_ok(registry_log_open(&l, registry_log_driver_find("embedded"), &setup, err));
+  assert_ok(registry_log_replay(l, NULL, NULL, err));
+  assert_ok(registry_log_start(l, no_loss, NULL, err));
+  append(l, REGISTRY_SCHEMAS, "a", "1");
+  append(l, REGISTRY_SCHEMAS, "a", "2");
+  append(l, REGISTRY_OWN, "ids", "1");
+  uint64_t marks = registry_log_position(l);
+  append(l, REGISTRY_SCHEMAS, "b", "1");
+  append(l, REGISTRY_SCHEMAS, "b", NULL);
+  append(l, REGISTRY_SCHEMAS, "c", "1");
+  flush(l);
+  registry_log_tidy(l, marks);
+  while (!atomic_load(&lines)) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+  registry_log_close(l);
+  l = open_log("embedded");
+  assert_ok(registry_log_replay(l, list, &seen, err));
+  assert_string_equal(seen.text, "0/1/a=2 2/2/ids=1 0/3/b=1 0/4/b=null 0/5/c=1 ");
+  registry_log_close(l);
+  remove_path();
 }
 
 /* while records are appended; what nobody needs is gone without a restart, what is newest is not */
@@ -185,11 +223,11 @@ TEST(a_log_is_tidied_while_it_is_written)
   for (int i = 0; i < 200; i++) {
     snprintf(value, sizeof value, "%d", i);
     append(l, REGISTRY_KEYS, i % 2 ? "a" : "b", value);
-    if (i % 20 == 0) registry_log_tidy(l);
+    if (i % 20 == 0) registry_log_tidy(l, registry_log_position(l));
   }
   flush(l);
   assert_true(registry_log_healthy(l));
-  registry_log_tidy(l);
+  registry_log_tidy(l, registry_log_position(l));
   append(l, REGISTRY_KEYS, "c", "1");
   registry_log_close(l); /* with or without the last turn */
   FILE *f = fopen(path, "rb");

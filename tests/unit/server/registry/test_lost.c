@@ -65,3 +65,48 @@ TEST(state_goes_back_to_what_the_store_holds)
   registry_close(g);
   crash_vfs_erase();
 }
+
+/* until it takes registrations again; the new id */
+static int register_when_back(const char *subject, const char *body)
+{
+  int id = -1;
+  for (int i = 0; i < 2000 && id < 0; i++) {
+    id = rig_register(g, subject, body);
+    if (id >= 0) break;
+    assert_int_equal(id, -50001);
+    nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+  }
+  return id;
+}
+
+/* the marks of the highest ids come before what lets the records of those ids go */
+TEST(nothing_is_tidied_when_the_marks_before_it_are_lost)
+{
+  registry_log_setup setup = { .path = "lost", .vfs = "crash", .clock = &csfle__system_clock, .log = &rig_quiet, .topics = { "_schemas", "_dek_registry_keys", "_csfle" } };
+  registry_options   options = rig_options();
+  registry_problem   p;
+  int32_t            number;
+
+  rig_track = true;
+  crash_vfs_register();
+  crash_vfs_erase();
+  assert_ok(registry_log_open(&file, registry_log_driver_find("embedded"), &setup, err));
+  assert_ok(registry_open(&g, file, &options, &csfle__system_clock, &rig_quiet, NULL, err));
+  assert_int_equal(rig_register(g, "s", S(1)), 1);
+  assert_int_equal(rig_register(g, "gone", S(2)), 2);
+  registry_begin(g, true);
+  assert_true(registry_delete_version(g, BYTES("gone"), 1, false, &number, &p));
+  assert_true(registry_delete_version(g, BYTES("gone"), 1, true, &number, &p));
+  assert_true(wait_for(registry_end(g)));
+  disk.fail_writes = 1;
+  registry_tidy(g);
+  for (int i = 0; i < 2000 && disk.fail_writes; i++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+  while (!registry_log_healthy(file)) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+  nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* time to tidy in */
+  registry_close(g);
+  assert_ok(registry_log_open(&file, registry_log_driver_find("embedded"), &setup, err));
+  assert_ok(registry_open(&g, file, &options, &csfle__system_clock, &rig_quiet, NULL, err));
+  assert_int_equal(register_when_back("other", S(3)), 3);
+  registry_close(g);
+  crash_vfs_erase();
+}
