@@ -320,12 +320,25 @@ static csfle_status follow(azure *a, work *w, const csfle__kms_call *call, const
   return rc;
 }
 
+/* A 403 that is not about who asks: the key is disabled, or it is not its time */
+static bool key_asleep(const csfle__reply *r)
+{
+  static const char *const codes[] = { "KeyDisabled", "KeyNotYetValid", "KeyExpired" };
+  yyjson_doc *doc = NULL;
+  bool        is = false;
+  if (r->status != 403 || csfle__json_parse(&doc, csfle__buf_view(&r->body), NULL) != CSFLE_OK) return false;
+  csfle__bytes code = csfle__json_member_text(csfle__json_member(csfle__json_member(yyjson_doc_get_root(doc), "error"), "innererror"), "code");
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) is = is || csfle__eq_str(code, codes[i]);
+  yyjson_doc_free(doc);
+  return is;
+}
+
 static csfle__next give_up(csfle__kms_call *call, const csfle__http_about *about, const csfle__http_words *w, bool login, csfle_error *err)
 {
   int status = call->io.reply.status;
   csfle__http_fail(about, call, w, err);
   if (err && login && err->code == CSFLE_E_DECRYPT) err->code = CSFLE_E_UNAUTHENTICATED;
-  if (err && !login && status == 404) err->code = CSFLE_E_KEY_GONE;
+  if (err && !login && (status == 404 || key_asleep(&call->io.reply))) err->code = CSFLE_E_KEY_GONE;
   csfle__io_reset(&call->io); /* the request has a token and key material in it */
   return CSFLE__FAIL;
 }

@@ -404,8 +404,8 @@ def _():
             ("unwrap", WRAPPED, f"{vault.url}/keys/none/{v}", APP, "KEY_GONE", 404, ("KeyNotFound",)),
             ("unwrap", WRAPPED, f"{CRM}/{v}", APP, "KEY_GONE", 404, ("KeyNotFound",)),
             ("wrap", MATERIAL, f"{vault.url}/keys/none", APP, "KEY_GONE", 404, ("KeyNotFound", "get key")),
-            ("wrap", MATERIAL, locked, APP, "FORBIDDEN", 403, ("Forbidden", "encrypt is not allowed on a disabled key")),
-            ("unwrap", WRAPPED, locked, APP, "FORBIDDEN", 403, ("decrypt is not allowed on a disabled key",)),
+            ("wrap", MATERIAL, locked, APP, "KEY_GONE", 403, ("Forbidden", "encrypt is not allowed on a disabled key")),
+            ("unwrap", WRAPPED, locked, APP, "KEY_GONE", 403, ("decrypt is not allowed on a disabled key",)),
             ("wrap", MATERIAL, PINNED, {**APP, "client.id": "nobody"}, "FORBIDDEN", 403, ("does not have keys encrypt permission",)),
             ("wrap", b"x" * 191, PINNED, APP, "DECRYPT", 400, ("BadParameter",))):
         fresh()

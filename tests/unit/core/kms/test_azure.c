@@ -326,7 +326,9 @@ TEST(each_answer_has_its_verdict_and_only_transient_ones_are_tried_three_times)
 {
   static const struct { bool login; int status; const char *body; csfle_status rc; unsigned tries; const char *says; } cases[] = {
     { false, 400, "{\"error\":{\"code\":\"BadParameter\",\"message\":\"bad length\"}}", CSFLE_E_DECRYPT, 1, "azure-kms key '" PINNED "': decrypt: HTTP 400 BadParameter: bad length" },
-    { false, 403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no permission\",\"innererror\":{\"code\":\"KeyDisabled\"}}}", CSFLE_E_FORBIDDEN, 1, "HTTP 403 Forbidden" },
+    { false, 403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no permission\",\"innererror\":{\"code\":\"AccessDenied\"}}}", CSFLE_E_FORBIDDEN, 1, "HTTP 403 Forbidden" },
+    { false, 403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"not on a disabled key\",\"innererror\":{\"code\":\"KeyDisabled\"}}}", CSFLE_E_KEY_GONE, 1, "HTTP 403 Forbidden: not on" },
+    { true, 403, "{\"error\":{\"innererror\":{\"code\":\"KeyDisabled\"}}}", CSFLE_E_FORBIDDEN, 1, "HTTP 403" },
     { false, 404, "{\"error\":{\"code\":\"KeyNotFound\",\"message\":\"gone\"}}", CSFLE_E_KEY_GONE, 1, "KeyNotFound: gone" }, { false, 302, "", CSFLE_E_CONFIG, 1, "HTTP 302" },
     { false, 408, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 408" }, { false, 429, "{\"error\":{\"code\":\"Throttled\",\"message\":\"slow\"}}", CSFLE_E_THROTTLED, 3, "Throttled: slow" },
     { false, 500, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 500" }, { false, 502, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 502" }, { false, 503, "", CSFLE_E_UNAVAILABLE, 3, "HTTP 503" },
@@ -345,7 +347,7 @@ TEST(each_answer_has_its_verdict_and_only_transient_ones_are_tried_three_times)
     assert_null(strstr(w.err.msg, "hid"));
   }
   printf("# verdicts: %zu\n", i);
-  assert_int_equal(i, 20);
+  assert_int_equal(i, 22);
 }
 
 /* http-13 to http-17: the crypt requests and token members as recorded; those clients ask for the key and the challenge first */
