@@ -29,10 +29,11 @@ def as_peer(values):
 
 class Messages:
     """kms_type: of all keys. registry_env: the credentials with which the registry wraps for shared KEKs. `.said`: all that our programs
-    printed. `.options`: arguments of every produce and consume."""
+    printed. `.options`: arguments of every produce and consume. `.carrier`: a Python client that brings other clients' bytes to and from Kafka."""
 
     def __init__(self, kms_type, registry_env, registry_options=()):
         self.kms_type, self.said, self.options = kms_type, "", []
+        self.carrier = None
         self.folder = bench.temporary("messages")
         self.log = os.path.join(self.folder, "registry.log")
         self.registry = programs.Registry(bench.REGISTRY, log=self.log, args=("--dev", "--port", "0", *registry_options), env=bench.bare_env(registry_env))
@@ -44,6 +45,13 @@ class Messages:
         argv = [python, os.path.join(bench.TOP, "tests/interop/python/peer.py"), self.registry.url]
         return programs.Peer("the Python client", argv, env=bench.bare_env({"INTEROP_KMS": self.kms_type, "INTEROP_RULE_CONF": json.dumps(rule_conf or {}), **env}),
                              log=os.path.join(self.folder, "peer.log"))
+
+    def js_peer(self, env, rule_conf=None):
+        """The official JavaScript client, which has all vendors' packages. It needs a `.carrier`."""
+        node = subprocess.run([os.path.join(bench.TOP, "scripts/find-node")], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        argv = [os.path.join(node, "node"), os.path.join(bench.TOP, "tests/interop/js/peer.js"), os.path.join(bench.fetch("js"), "node_modules"), self.registry.url]
+        return programs.Peer("the JavaScript client", argv, env=bench.bare_env({"INTEROP_KMS": self.kms_type, "INTEROP_RULE_CONF": json.dumps(rule_conf or {}), **env}),
+                             log=os.path.join(self.folder, "js.log"))
 
     def tool(self, *argv, stdin="", env=None, code=0):
         """Runs csfle with no environment but env."""
@@ -91,11 +99,11 @@ class Messages:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def they_write(self, client, topic, values):
-        client.call("produce", bootstrap=self.brokers, topic=topic, payloads=client.call("serialize", topic=topic, values=as_peer(values)))
+        (self.carrier or client).call("produce", bootstrap=self.brokers, topic=topic, payloads=client.call("serialize", topic=topic, values=as_peer(values)))
 
     def they_read(self, client, topic):
         """What the client reads; no plaintext is in the topic."""
-        payloads = client.call("fetch", bootstrap=self.brokers, topic=topic)
+        payloads = (self.carrier or client).call("fetch", bootstrap=self.brokers, topic=topic)
         need(payloads and not any(CANARY.encode() in base64.b64decode(p) for p in payloads), "plaintext in the topic")
         return client.call("deserialize", topic=topic, payloads=payloads)
 

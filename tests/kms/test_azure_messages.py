@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """
-Messages whose data keys a Key Vault wraps: the csfle tool and the official Python client with its own Azure driver on either end, the KEK
-used by clients and, shared, by the registry. All ask for *.vault.azure.net and login.microsoftonline.com; a proxy leads them to the suite's
+Messages whose data keys a Key Vault wraps: the csfle tool and the official Python and JavaScript clients with their own Azure drivers on
+either end, the KEK used by clients and, shared, by the registry. All ask for *.vault.azure.net and login.microsoftonline.com; a proxy leads them to the suite's
 servers, so that nobody needs other settings than in production.
 """
-# needs: azure azure-server oidc
+# needs: azure azure-server oidc js
 import os
 import sys
 
@@ -38,7 +38,9 @@ PLAIN = ["-X", f"csfle.kms.ssl.ca.location={bed.cert}"]
 m.options = PLAIN
 theirs = m.peer(sys.executable, {**THERE, "REQUESTS_CA_BUNDLE": bed.cert}, {"tenant.id": TENANT, "client.id": "app", "client.secret": SECRET})
 without = m.peer(sys.executable, NOBODY)
-print("# " + theirs.version)
+js = m.js_peer({**THERE, "NODE_EXTRA_CA_CERTS": bed.cert}, {"tenant.id": TENANT, "client.id": "app", "client.secret": SECRET})
+m.carrier = theirs
+print(f"# {theirs.version}; {js.version}")
 
 
 def case(name):
@@ -71,6 +73,14 @@ def _():
 def _():
     m.register("theirs-first", "kek-theirs", VAULT + "cards")
     m.both_ways("theirs-first", theirs, OURS, "theirs")
+
+
+@case("a KEK that clients use, made by the JavaScript client, and one made by the csfle tool: both write and read")
+def _():
+    version = bed.made("scripts")
+    for first, key in (("theirs", VAULT + "scripts"), ("ours", f"{VAULT}scripts/{version}")):
+        m.register(f"js-{first}", f"kek-js-{first}", key)
+        m.both_ways(f"js-{first}", js, OURS, first)
 
 
 @case("without a saved version a rotation of the key leaves messages unreadable, and the error says so")
@@ -172,11 +182,11 @@ def _():
 
 @case("no key, token, secret or plaintext is in what the tools and the registry said")  # ENC-102
 def _():
-    for peer in (theirs, without):
+    for peer in (theirs, without, js):
         peer.stop()
     text = m.stop()
     for secret in (SECRET, "eyJ", "Bearer ", messages.CANARY):
         need(secret not in text, f"'{secret[:12]}...' was printed")
 
 
-tap.done(11)
+tap.done(12)
