@@ -116,8 +116,7 @@ static csfle_status ali_open(csfle__kms **out, const csfle__kms_props *props, cs
   a->key = csfle__alloc(key_id.len + 1);
   rc = a->id && a->key ? CSFLE_OK : csfle__nomem(err);
   if (rc == CSFLE_OK && (strlen(a->id) != key_id.len || !parse_id(a)))
-    rc = csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: alicloud-kms://%.*s: expected <region>/<key id, alias or ARN, percent-encoded>", key_id.len > 120 ? 120 : (int)key_id.len,
-                     key_id.len ? (const char *)key_id.ptr : "");
+    rc = csfle__kms_bad_key_id("alicloud-kms", key_id, "<region>/<key id, alias or ARN, percent-encoded>", err);
   a->defaults[0] = a->host[0], a->defaults[1] = a->host[1], a->defaults[2] = "sts.aliyuncs.com", a->defaults[3] = a->sts;
   if (rc == CSFLE_OK) rc = csfle__hosts_open(&a->hosts, props, a->defaults, err);
   if (rc == CSFLE_OK) rc = read_props(a, props, err);
@@ -232,10 +231,11 @@ login:
     } else {
       bool old = !w->renewed && !(err && err->code == CSFLE_E_NOMEM) && csfle__sessions_get(&a->sessions, call->now_ms, 0, &w->session, &w->cached, NULL) == CSFLE_OK;
       if (!old || !w->cached) return CSFLE__FAIL;
+      csfle__kms_login_end(call, err);
       csfle__ok(err);
     }
     csfle__alicloud_login_free(&w->login);
-    csfle__kms_logged_in(call);
+    csfle__kms_login_end(call, NULL);
   }
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;

@@ -136,12 +136,8 @@ static csfle_status aws_open(csfle__kms **out, const csfle__kms_props *props, cs
   a->key_id = csfle__dup(key_id.ptr ? (const void *)key_id.ptr : "", key_id.len);
   rc = a->key_id ? csfle__hosts_open(&a->hosts, props, own_hosts, err) : csfle__nomem(err);
   if (rc == CSFLE_OK && (strlen(a->key_id) != key_id.len || !parse_arn(a)))
-    rc = csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: aws-kms://%.*s: expected arn:<partition>:kms:<region>:<account>:(key|alias)/<id>",
-                     key_id.len > 120 ? 120 : (int)key_id.len, key_id.len ? (const char *)key_id.ptr : "");
-  for (size_t i = 0; rc == CSFLE_OK && i < CSFLE__AWS_PROPS; i++) {
-    const char *v = csfle__kms_prop(props, names[i]);
-    if (v && *v) rc = csfle__secret_copy(&a->props[i], csfle__str(v), err);
-  }
+    rc = csfle__kms_bad_key_id("aws-kms", key_id, "arn:<partition>:kms:<region>:<account>:(key|alias)/<id>", err);
+  if (rc == CSFLE_OK) rc = csfle__kms_read_props(a->props, names, CSFLE__AWS_PROPS, props, err);
   if (rc == CSFLE_OK && !a->props[CSFLE__AWS_ID].len != !a->props[CSFLE__AWS_SECRET].len)
     rc = csfle__fail(err, CSFLE_E_CONFIG, "aws-kms: access.key.id and secret.access.key belong together, only one is set");
   if (rc != CSFLE_OK) aws_close(&a->base);
@@ -226,10 +222,11 @@ login:
       /* what there is lives for a while yet */
       bool old = !w->renewed && !(err && err->code == CSFLE_E_NOMEM) && csfle__sessions_get(&a->sessions, csfle__aws_now(a, call), 0, &w->session, &w->cached, NULL) == CSFLE_OK;
       if (!old || !w->cached) return CSFLE__FAIL;
+      csfle__kms_login_end(call, err);
       csfle__ok(err);
     }
     csfle__aws_login_free(&w->login);
-    csfle__kms_logged_in(call);
+    csfle__kms_login_end(call, NULL);
   }
 again:
   if (build(a, w, call, err) != CSFLE_OK) return CSFLE__FAIL;

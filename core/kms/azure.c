@@ -102,10 +102,7 @@ static csfle_status azure_open(csfle__kms **out, const csfle__kms_props *props, 
     rc = csfle__fail(err, CSFLE_E_CONFIG, "Invalid Azure Key Vault key id: %.*s: expected https://<vault host>/keys/<name>[/<version>]",
                      key_id.len > 120 ? 120 : (int)key_id.len, key_id.len ? (const char *)key_id.ptr : "");
   a->save = csfle__truthy(csfle__str(csfle__kms_prop(props, "encrypt.azure.key.version.save")));
-  for (size_t i = 0; rc == CSFLE_OK && i < PROPS; i++) {
-    const char *v = csfle__kms_prop(props, properties[i]);
-    if (v && *v) rc = csfle__secret_copy(&a->props[i], csfle__str(v), err);
-  }
+  if (rc == CSFLE_OK) rc = csfle__kms_read_props(a->props, properties, PROPS, props, err);
   if (rc == CSFLE_OK && a->save && a->version.len && !is_version(a->version))
     rc = csfle__fail(err, CSFLE_E_CONFIG, "azure-kms: encrypt.azure.key.version.save needs a version of 32 hex digits, the key id has '%.*s'", (int)(a->version.len > 64 ? 64 : a->version.len), (const char *)a->version.ptr);
   if (rc == CSFLE_OK) rc = guess_resource(a, err);
@@ -400,7 +397,7 @@ login:
       goto login_again;
     }
     if (csfle__bearer_take_oauth(&a->session, call, &login_about, &w->token, err) != CSFLE_OK) return CSFLE__FAIL;
-    csfle__kms_logged_in(call);
+    csfle__kms_login_end(call, NULL);
   }
   w->tries = 0;
 again:

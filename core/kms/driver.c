@@ -17,6 +17,22 @@ static const csfle__kms_driver *const drivers[] = {
 const char *csfle__kms_prop(const csfle__kms_props *p, const char *name) { return p && p->get ? p->get(p->opaque, name) : NULL; }
 const char *csfle__kms_own_prop(const csfle__kms_props *p, const char *name) { return p && p->own ? p->own(p->opaque, name) : NULL; }
 
+csfle_status csfle__kms_read_props(csfle__secret *values, const char *const *names, size_t count, const csfle__kms_props *p, csfle_error *err)
+{
+  csfle_status rc = CSFLE_OK;
+  for (size_t i = 0; rc == CSFLE_OK && i < count; i++) {
+    const char *v = csfle__kms_prop(p, names[i]);
+    if (v && *v) rc = csfle__secret_copy(&values[i], csfle__str(v), err);
+  }
+  return rc;
+}
+
+csfle_status csfle__kms_bad_key_id(const char *type, csfle__bytes key_id, const char *expected, csfle_error *err)
+{
+  return csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: %s://%.*s: expected %s", type, key_id.len > 120 ? 120 : (int)key_id.len,
+                     key_id.len ? (const char *)key_id.ptr : "", expected);
+}
+
 const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type)
 {
   for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
@@ -96,8 +112,7 @@ csfle__next csfle__kms_login_turn(csfle__kms *k, csfle__kms_call *call, csfle_er
   return next;
 }
 
-/* @p failed NULL: not, or in a way that is this call's own affair */
-static void end_turn(csfle__kms_call *call, const csfle_error *failed)
+void csfle__kms_login_end(csfle__kms_call *call, const csfle_error *failed)
 {
   csfle__kms *k = call->login_of;
   if (!k) return;
@@ -108,11 +123,9 @@ static void end_turn(csfle__kms_call *call, const csfle_error *failed)
   call->login_of = NULL;
 }
 
-void csfle__kms_logged_in(csfle__kms_call *call) { end_turn(call, NULL); }
-
 void csfle__kms_call_free(csfle__kms_call *c)
 {
-  end_turn(c, NULL);
+  csfle__kms_login_end(c, NULL); /* given up: the next in turn */
   if (c->work) c->free_work(c->work);
   c->work = NULL;
   csfle__secret_wipe(&c->out);
@@ -124,7 +137,7 @@ csfle__next csfle__kms_step(csfle__kms *k, csfle__kms_call *call, csfle_error *e
   csfle__next     next = k->driver->step(k, call, err);
   csfle__request *r = &call->io.request;
   if (next == CSFLE__SEND && call->timeout_ms && (!r->timeout_ms || r->timeout_ms > call->timeout_ms)) r->timeout_ms = call->timeout_ms;
-  if (next == CSFLE__FAIL) end_turn(call, err && CSFLE_CLASS(err->code) != CSFLE_CLASS_LIMIT ? err : NULL);
+  if (next == CSFLE__FAIL) csfle__kms_login_end(call, err && CSFLE_CLASS(err->code) != CSFLE_CLASS_LIMIT ? err : NULL);
   return next;
 }
 

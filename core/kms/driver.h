@@ -25,6 +25,11 @@ const char *csfle__kms_own_prop(const csfle__kms_props *p, const char *name);
 
 #define CSFLE__KMS_TIMEOUT_MS 30000 /**< for one answer, where nothing else is said */
 
+/** Copies of the @p count properties @p names into @p values, which stay as they are for what is unset or empty. CSFLE_E_NOMEM. */
+csfle_status csfle__kms_read_props(csfle__secret *values, const char *const *names, size_t count, const csfle__kms_props *p, csfle_error *err);
+/** CSFLE_E_CONFIG: "invalid key URI: aws-kms://...: expected arn:...". */
+csfle_status csfle__kms_bad_key_id(const char *type, csfle__bytes key_id, const char *expected, csfle_error *err);
+
 typedef struct csfle__kms csfle__kms; /**< one open key; the driver's own struct begins with struct csfle__kms */
 
 /** One wrap or unwrap under way. Made by csfle__kms_call_init; machine state is the driver's. */
@@ -65,12 +70,12 @@ struct csfle__kms {
 };
 
 /**
- * Of calls that need a session at once one fetches it. DONE: @p call is the one (until csfle__kms_logged_in, its failure, or its
+ * Of calls that need a session at once one fetches it. DONE: @p call is the one (until csfle__kms_login_end, its failure, or its
  * end). WAIT: another is at it; look for its session, then ask again. FAIL: the one that was waited for has failed, in the same way.
  */
 csfle__next csfle__kms_login_turn(csfle__kms *k, csfle__kms_call *call, csfle_error *err);
-/** The session is there for all. */
-void csfle__kms_logged_in(csfle__kms_call *call);
+/** Ends the turn: the session is there for all, or, @p failed not NULL, those who wait fail alike. No-op for a call that has none. */
+void csfle__kms_login_end(csfle__kms_call *call, const csfle_error *failed);
 
 /** Driver of a type; NULL when this build has none. */
 const csfle__kms_driver *csfle__kms_driver_find(csfle__bytes type);

@@ -72,8 +72,7 @@ static csfle_status gcp_open(csfle__kms **out, const csfle__kms_props *props, cs
   g->key_id = csfle__dup(key_id.ptr ? (const void *)key_id.ptr : "", key_id.len);
   csfle_status rc = g->key_id ? csfle__hosts_open(&g->hosts, props, own_hosts, err) : csfle__nomem(err);
   if (rc == CSFLE_OK && (strlen(g->key_id) != key_id.len || !key_id_valid(key_id)))
-    rc = csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: gcp-kms://%.*s: expected projects/<p>/locations/<l>/keyRings/<r>/cryptoKeys/<k>",
-                     key_id.len > 120 ? 120 : (int)key_id.len, key_id.len ? (const char *)key_id.ptr : "");
+    rc = csfle__kms_bad_key_id("gcp-kms", key_id, "projects/<p>/locations/<l>/keyRings/<r>/cryptoKeys/<k>", err);
   for (size_t i = 0; rc == CSFLE_OK && i < PROPS; i++) {
     const char *v = csfle__kms_prop(props, properties[i]), *own = csfle__kms_own_prop(props, properties[i]);
     if (v && *v) rc = csfle__secret_copy(&g->props[i], csfle__str(v), err);
@@ -413,7 +412,7 @@ login:
     if (csfle__bearer_take_oauth(&g->session, call, &login_about, &w->token, err) != CSFLE_OK) return CSFLE__FAIL;
   }
 signed_in:
-  csfle__kms_logged_in(call);
+  csfle__kms_login_end(call, NULL);
   w->tries = 0;
 again:
   if (build(g, w, call, err) != CSFLE_OK) return CSFLE__FAIL;

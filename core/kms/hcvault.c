@@ -103,13 +103,9 @@ static csfle_status hcvault_open(csfle__kms **out, const csfle__kms_props *props
   if (rc == CSFLE_OK && !(h->key_id = csfle__dup(text.ptr, text.len))) rc = csfle__nomem(err);
   if (rc == CSFLE_OK) rc = csfle__hosts_open(&h->hosts, props, none, err);
   if (rc == CSFLE_OK && (strlen(h->key_id) != text.len || !parse_key_id(h)))
-    rc = csfle__fail(err, CSFLE_E_CONFIG, "invalid key URI: hcvault://%.*s: expected https://<host>[:<port>]/<mount>/keys/<name>",
-                     key_id.len > 120 ? 120 : (int)key_id.len, key_id.len ? (const char *)key_id.ptr : "");
+    rc = csfle__kms_bad_key_id("hcvault", key_id, "https://<host>[:<port>]/<mount>/keys/<name>", err);
   csfle_buf_free(&text);
-  for (size_t i = 0; rc == CSFLE_OK && i < SETTINGS; i++) {
-    const char *v = csfle__kms_prop(props, properties[i]);
-    if (v && *v) rc = csfle__secret_copy(&h->props[i], csfle__str(v), err);
-  }
+  if (rc == CSFLE_OK) rc = csfle__kms_read_props(h->props, properties, SETTINGS, props, err);
   for (size_t i = 0; rc == CSFLE_OK && i < CSFLE__TLS_FILES; i++) rc = csfle__http_own_file(&h->files[i], props, tls_properties[i], err);
   for (const char *const *n = jks_properties; rc == CSFLE_OK && *n; n++) {
     const char *v = csfle__kms_prop(props, *n);
@@ -318,7 +314,7 @@ login:
         goto login_again;
       }
       if (take_login(h, w, call, &login_about, err) != CSFLE_OK) return CSFLE__FAIL;
-      csfle__kms_logged_in(call);
+      csfle__kms_login_end(call, NULL);
     }
   } else if (!w->set[TOKEN].len) {
     csfle__fail(err, CSFLE_E_CONFIG, "hcvault key '%.120s': no credentials: set token.id, or approle.role.id and approle.secret.id, or VAULT_TOKEN", h->key_id);

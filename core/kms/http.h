@@ -36,7 +36,7 @@
 
 /**
  * Looks for a session of the open key with @p look, which sets m->cached; if there is none waits for this call's turn to log in.
- * Afterwards: m->cached; or @p next is DONE, log in and call csfle__kms_logged_in; or FAIL, another's login has failed.
+ * Afterwards: m->cached; or @p next is DONE, log in and call csfle__kms_login_end; or FAIL, another's login has failed.
  */
 #define CSFLE__KMS_SESSION(m, kms, call, next, look, err)                             \
   do {                                                                                 \

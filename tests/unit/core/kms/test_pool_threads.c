@@ -372,3 +372,30 @@ TEST(an_assumed_role_lasts_over_calls_and_is_assumed_again_when_it_ends_or_is_re
   world_done(&w);
   csfle__kms_pool_free(&pool);
 }
+
+TEST(while_a_session_still_lives_a_login_that_fails_stops_nobody)
+{
+  static const pair role[] = { { "access.key.id", "AKID" }, { "secret.access.key", "x" }, { "role.arn", "arn:aws:iam::111122223333:role/r" }, { NULL, NULL } };
+  static const line script[] = { ROLE, AWS(200, "{\"CiphertextBlob\":\"QUJD\"}"), { 0 } };
+  world             w = { .script = script, .props = role, .now_ms = 1795308912000 };
+  csfle_error       e = CSFLE_ERROR_INIT;
+  csfle__kms       *k;
+  csfle__kms_call   c[2];
+  csfle__next       next[2] = { CSFLE__WAIT, CSFLE__WAIT };
+  assert_int_equal(world_open(&w, &k, "aws-kms", "arn:aws:kms:eu-central-1:111122223333:key/x"), CSFLE_OK);
+  assert_int_equal(world_call(&w, k, false, BYTES("key"), NULL), CSFLE_OK);
+  for (int round = 0; round < 2; round++)
+    for (int i = 0; i < 2; i++) {
+      if (round == 0) csfle__kms_call_init(&c[i], false, BYTES("key"));
+      else if (i == 0) reply(&c[0], 400, "<ErrorResponse><Error><Code>Oops</Code></Error></ErrorResponse>");
+      do {
+        c[i].now_ms = c[i].mono_ms = 1795308912000 + 58 * 60 * 1000; /* it ends in two minutes */
+        next[i] = csfle__kms_step(k, &c[i], &e);
+      } while (next[i] == CSFLE__NEED);
+      csfle__bytes url = csfle__buf_view(&c[i].io.request.url);
+      if (round == 0) assert_int_equal(next[i], i == 0 ? CSFLE__SEND : CSFLE__WAIT); /* one asks STS */
+      else if (next[i] != CSFLE__SEND || !csfle__starts(url, BYTES("https://kms."))) fail_msg("%d: %s", i, e.msg);
+    }
+  csfle__kms_call_free(&c[0]), csfle__kms_call_free(&c[1]);
+  csfle__kms_close(k);
+}
