@@ -61,6 +61,8 @@ static void print_help(void)
   puts("\nExample:\n  csfle-registry --dev --port 8081 -X schema.compatibility.level=none");
 }
 
+#define ENDING -1 /* instead of an exit code */
+
 typedef struct doors {
   registry_listener at[REGISTRY_LISTENERS_MAX];
   int               count, metrics; /* metrics: which is for those alone, -1 none */
@@ -208,6 +210,7 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
   csfle__curl          *curl = NULL;
   csfle_error           err = CSFLE_ERROR_INIT;
   sigset_t              signals;
+  int64_t               every_ms, tidy_ms, grace_ms = 0;
   int                   caught = 0, rc = 1;
 
   /* before any thread: they inherit the mask, and this one waits for the signals */
@@ -229,8 +232,8 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
   if (registry_open(&g, log, &options, &csfle__system_clock, &lines, csfle__curl_transport(curl), &err) != CSFLE_OK) goto out;
   api = registry_api_new(g, anonymous, d->metrics);
   registry_http_app app = registry_api_app(api);
-  int64_t every_ms, tidy_ms;
   if (registry_property_int(p, "csfle.housekeeping.ms", 10, 86400000, &every_ms, &err) != CSFLE_OK ||
+      registry_property_int(p, "csfle.stop.grace.ms", 0, 3600000, &grace_ms, &err) != CSFLE_OK ||
       registry_property_int(p, "csfle.store.tidy.ms", 10, 7 * 86400000, &tidy_ms, &err) != CSFLE_OK)
     goto out;
   keeper = registry_keeper_start(g, every_ms, tidy_ms);
@@ -245,10 +248,15 @@ static int serve(registry_properties *p, registry_log_setup *setup, const char *
   if (dev) csfle__log_line(&lines, 5, "server", "development mode: the store is removed at the end");
   sigwait(&signals, &caught);
   csfle__log_line(&lines, 6, "server", "ending on signal %d", caught);
+  registry_unwraps_end(g->unwraps);
   rc = 0;
 out:
   if (err.msg[0]) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);
-  registry_http_stop(http);
+  if (!registry_http_stop(http, grace_ms)) { /* what was answered is durable: the rest is as if it had never come */
+    csfle__log_line(&lines, 4, "server", "requests still wait for a KMS after csfle.stop.grace.ms: ending without them");
+    return ENDING;
+  }
+  if (http_options.blocking && registry_pool_busy(http_options.blocking)) return ENDING; /* calls of a KMS that nobody waits for */
   registry_pool_free(http_options.blocking);
   registry_keeper_stop(keeper);
   registry_api_free(api);
@@ -346,6 +354,7 @@ int main(int argc, char **argv)
                                .topics = { registry_property(p, "kafkastore.topic"), registry_property(p, "dek.registry.topic"), "_csfle" } };
   rc = tool ? registry_store_tool(tool, &setup) : serve(p, &setup, driver, &listeners, dev);
   if (dir[0]) remove_store(dir, path);
+  if (rc == ENDING) _exit(0); /* threads are still at work with what would be freed */
 out:
   if (st != CSFLE_OK) fprintf(stderr, "csfle-registry: %s%s%s\n", err.where, err.where[0] ? ": " : "", err.msg);
   registry_properties_free(p);

@@ -103,8 +103,9 @@ typedef struct registry_http_options {
 csfle_status registry_http_start(registry_http **out, const registry_http_options *o, const registry_http_app *app,
                                  const csfle__log *log, csfle_error *err);
 int registry_http_port(const registry_http *h, int listener);
-/** Takes no new connections, finishes what is under way, ends threads, frees. */
-void registry_http_stop(registry_http *h);
+/** Takes no new connections, finishes what is under way, ends threads, frees. False: something is still under way after
+    @p grace_ms; nothing was freed, and the process has to end without it. */
+bool registry_http_stop(registry_http *h, int64_t grace_ms);
 void registry_http_release(void *waiter, bool ok);
 /** From handle, before anybody may call registry_http_again for it: the request will wait without a thread. */
 void registry_http_park(void *waiter);

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The parser of 0.9.75 (Debian 12) cuts targets and values at a NUL; that of 1.0 (Debian 13) refuses them, and bare LF. */
@@ -40,7 +41,7 @@ struct registry_http {
   registry_pool        *pool;
   pthread_mutex_t       lock; /* of in_flight and stopping */
   pthread_cond_t        idle;
-  long                  in_flight; /* requests that are or may come to be suspended */
+  long                  in_flight; /* requests that were let in and whose answer is not sent yet */
   bool                  stopping;
 };
 
@@ -56,7 +57,7 @@ typedef struct exchange {
   int                    accept; /* index of the produced type, -1 none */
   size_t                 declared; /* Content-Length */
   int                    lengths, encodings, ids;
-  bool                   seen, started, suspended, ready, gzip_ok, gzip_body, bad, bad_coding, has_accept;
+  bool                   seen, started, let_in, suspended, ready, gzip_ok, gzip_body, bad, bad_coding, has_accept;
 } exchange;
 
 static const struct { int status; const char *text; } generic[] = {
@@ -81,6 +82,24 @@ void registry_reply_error(registry_reply *reply, int status, int error_code, con
     csfle__buf_clear(&reply->body); /* no memory: the status alone */
     reply->status = 500;
   }
+}
+
+/* Before anything that may suspend: libmicrohttpd ends the process when it is stopped with a suspended connection, so the
+   stop waits for all that were let in here. False: it has begun. */
+static bool let_in(registry_http *h)
+{
+  pthread_mutex_lock(&h->lock);
+  bool ok = !h->stopping;
+  if (ok) h->in_flight++;
+  pthread_mutex_unlock(&h->lock);
+  return ok;
+}
+
+static void let_out(registry_http *h)
+{
+  pthread_mutex_lock(&h->lock);
+  if (--h->in_flight == 0) pthread_cond_broadcast(&h->idle);
+  pthread_mutex_unlock(&h->lock);
 }
 
 /* ---- one request's life ---------------------------------------------------------------------------------------- */
@@ -119,6 +138,7 @@ static void on_completed(void *opaque, struct MHD_Connection *connection, void *
   (void)opaque, (void)connection, (void)why;
   exchange *x = (exchange *)*con_cls;
   if (!x) return;
+  if (x->let_in) let_out(x->http);
   csfle_buf_free(&x->rq.body);
   csfle_buf_free(&x->reply.body);
   csfle__arena_free(&x->rq.arena);
@@ -236,24 +256,6 @@ static enum MHD_Result send_reply(exchange *x)
   return ok;
 }
 
-/* Before anything that may suspend: libmicrohttpd ends the process when it is stopped with a suspended connection, so the
-   stop waits for all that were let in here. False: it has begun. */
-static bool let_in(registry_http *h)
-{
-  pthread_mutex_lock(&h->lock);
-  bool ok = !h->stopping;
-  if (ok) h->in_flight++;
-  pthread_mutex_unlock(&h->lock);
-  return ok;
-}
-
-static void let_out(registry_http *h)
-{
-  pthread_mutex_lock(&h->lock);
-  if (--h->in_flight == 0) pthread_cond_broadcast(&h->idle);
-  pthread_mutex_unlock(&h->lock);
-}
-
 static void suspend(exchange *x)
 {
   x->suspended = true;
@@ -262,10 +264,8 @@ static void suspend(exchange *x)
 
 static void resume(exchange *x)
 {
-  registry_http *h = x->http; /* x may be gone after the next line */
   x->ready = true;
   MHD_resume_connection(x->connection);
-  let_out(h);
 }
 
 void registry_http_release(void *waiter, bool ok)
@@ -325,7 +325,10 @@ static enum MHD_Result start(exchange *x)
     int status = registry_gunzip(&x->rq.body, h->options.max_body_bytes);
     if (status) registry_reply_error(&x->reply, status, status, status == 400 ? "the gzip body is damaged" : NULL);
   }
-  if (!x->reply.status && !let_in(h)) refuse_busy(x);
+  if (!x->reply.status) {
+    x->let_in = let_in(h);
+    if (!x->let_in) refuse_busy(x);
+  }
   if (x->reply.status) return send_reply(x);
   if (x->rq.on_worker) {
     suspend(x);
@@ -336,10 +339,7 @@ static enum MHD_Result start(exchange *x)
     return MHD_YES;
   }
   if (h->app.handle(h->app.opaque, &x->rq, &x->reply) != REGISTRY_ANSWERED) return MHD_YES; /* parked; on a worker alone it may block */
-  if (h->app.settled(h->app.opaque, &x->rq)) { /* the usual case: suspending costs system calls */
-    let_out(h);
-    return send_reply(x);
-  }
+  if (h->app.settled(h->app.opaque, &x->rq)) return send_reply(x); /* the usual case: suspending costs system calls */
   suspend(x);
   if (h->app.settle(h->app.opaque, &x->rq, x)) resume(x);
   return MHD_YES;
@@ -469,7 +469,7 @@ csfle_status registry_http_start(registry_http **out, const registry_http_option
     rc = open_door(h, &h->doors[i], &o->listeners[i], err);
   }
   h->options.certificate = h->options.key = h->options.key_password = NULL; /* the caller's again */
-  if (rc != CSFLE_OK) registry_http_stop(h);
+  if (rc != CSFLE_OK) (void)registry_http_stop(h, 0); /* no request has come */
   else *out = h;
   return rc;
 }
@@ -479,9 +479,11 @@ int registry_http_port(const registry_http *h, int listener)
   return h->doors[listener].port;
 }
 
-void registry_http_stop(registry_http *h)
+bool registry_http_stop(registry_http *h, int64_t grace_ms)
 {
-  if (!h) return;
+  struct timespec until;
+
+  if (!h) return true;
   pthread_mutex_lock(&h->lock);
   h->stopping = true;
   pthread_mutex_unlock(&h->lock);
@@ -490,13 +492,19 @@ void registry_http_stop(registry_http *h)
     MHD_socket fd = MHD_quiesce_daemon(h->doors[i].daemon);
     if (fd != MHD_INVALID_SOCKET) close(fd);
   }
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += grace_ms / 1000, until.tv_nsec += grace_ms % 1000 * 1000000;
+  until.tv_sec += until.tv_nsec / 1000000000, until.tv_nsec %= 1000000000;
   pthread_mutex_lock(&h->lock);
-  while (h->in_flight > 0) pthread_cond_wait(&h->idle, &h->lock);
+  while (h->in_flight > 0 && pthread_cond_clockwait(&h->idle, &h->lock, CLOCK_MONOTONIC, &until) == 0) {}
+  bool idle = h->in_flight == 0;
   pthread_mutex_unlock(&h->lock);
+  if (!idle) return false;
   for (int i = 0; i < REGISTRY_LISTENERS_MAX; i++)
     if (h->doors[i].daemon) MHD_stop_daemon(h->doors[i].daemon);
   registry_pool_free(h->pool);
   pthread_cond_destroy(&h->idle);
   pthread_mutex_destroy(&h->lock);
   csfle__free(h);
+  return true;
 }

@@ -4,6 +4,8 @@
 #include "core/base/base64.h"
 #include "server/log/must.h"
 
+#define WRAPPED_MAX (64 * 1024) /* of Base64: a KEK may be shared after anything was stored under it */
+
 typedef struct flight {
   registry_unwraps *table;
   size_t            refs;   /* the table's, its call's, and one of each who waits */
@@ -28,6 +30,7 @@ struct registry_unwraps {
   pthread_mutex_t          lock;
   csfle__map               flights; /* id -> flight *: under way, or kept */
   registry_unwraps_figures figures;
+  bool                     ending;
 };
 
 registry_unwraps *registry_unwraps_new(registry *g, const registry_unwraps_options *o)
@@ -122,22 +125,51 @@ static void call_kms(void *arg)
   bool late = u->g->clock->monotonic_ms(u->g->clock->opaque) - f->made_ms > u->options.wait_ms; /* who waited may be gone */
   bool ok = late ? registry_refuse(p, 503, 503, "%s", busy) : registry_kms_unwrap(u->g, &f->key, f->subject, f->wrapped, &material, p);
   pthread_mutex_lock(&u->lock);
-  f->ok = ok;
-  f->done = true;
-  csfle__secret_move(&f->material, &material);
-  f->status = p->status, f->code = p->code;
-  if (!ok) f->text = (char *)must(csfle__dup(p->text, strlen(p->text)));
+  if (!f->done) { /* else the end came first */
+    f->ok = ok;
+    f->done = true;
+    csfle__secret_move(&f->material, &material);
+    f->status = p->status, f->code = p->code;
+    if (!ok) f->text = (char *)must(csfle__dup(p->text, strlen(p->text)));
+  }
   f->until_ms = u->g->clock->monotonic_ms(u->g->clock->opaque) + u->options.keep_ms;
-  if (!ok || !u->options.keep_ms) forget(u, f);
+  if (!f->ok || !u->options.keep_ms) forget(u, f);
   registry_caller *waiting = f->waiting; /* nobody joins what is done */
   size_t           count = f->count;
-  f->waiting = NULL;
+  f->waiting = NULL, f->count = 0;
   u->figures.waiting -= count;
   drop(f); /* the call's; those who wait have theirs */
   pthread_mutex_unlock(&u->lock);
   for (size_t i = 0; i < count; i++) waiting[i].wake(waiting[i].waiter);
   csfle__free(waiting);
+  csfle__secret_wipe(&material);
   csfle__free(p);
+}
+
+void registry_unwraps_end(registry_unwraps *u)
+{
+  registry_caller *all;
+  size_t           n = 0;
+
+  pthread_mutex_lock(&u->lock);
+  u->ending = true;
+  all = (registry_caller *)must_calloc((u->figures.waiting + 1) * sizeof *all);
+  while (u->flights.count) {
+    flight *f = (flight *)u->flights.entries[0].value;
+    if (!f->done) {
+      f->done = true;
+      f->status = f->code = 503;
+      f->text = (char *)must(csfle__dup(busy, strlen(busy)));
+      if (f->count) memcpy(all + n, f->waiting, f->count * sizeof *all);
+      n += f->count;
+      f->count = 0;
+    }
+    forget(u, f);
+  }
+  u->figures.waiting -= n;
+  pthread_mutex_unlock(&u->lock);
+  for (size_t i = 0; i < n; i++) all[i].wake(all[i].waiter);
+  csfle__free(all);
 }
 
 static flight *make(registry_unwraps *u, const csfle__kek *k, const csfle__dek *d, csfle__bytes id, registry_problem *p)
@@ -158,9 +190,9 @@ static flight *make(registry_unwraps *u, const csfle__kek *k, const csfle__dek *
   registry_put_kek_key(&kek_id, k->name);
   f->kek_id = registry_copied(&f->arena, csfle__buf_view(&kek_id));
   csfle_buf_free(&kek_id);
-  uint8_t *raw = (uint8_t *)must(csfle__arena_alloc(&f->arena, text.len / 4 * 3 + 6));
-  if (!csfle__base64_decode(text, raw, &n)) {
-    registry_refuse(p, 500, 50070, "Could not generate raw dek for %.*s: the wrapped key is not base64", CSFLE__FMT(d->subject));
+  uint8_t *raw = (uint8_t *)must(csfle__arena_alloc(&f->arena, (text.len > WRAPPED_MAX ? 0 : text.len) / 4 * 3 + 6));
+  if (text.len > WRAPPED_MAX || !csfle__base64_decode(text, raw, &n)) {
+    registry_refuse(p, 500, 50070, "Could not generate raw dek for %.*s: the wrapped key is %s", CSFLE__FMT(d->subject), text.len > WRAPPED_MAX ? "longer than any KMS makes one" : "not base64");
     drop(f);
     return NULL;
   }
@@ -225,7 +257,7 @@ registry_unwrapped registry_unwrap(registry *g, const csfle__kek *k, const csfle
     rc = take(f, out, p);
     goto out;
   }
-  if (u->figures.waiting >= u->options.waiting_max) {
+  if (u->ending || u->figures.waiting >= u->options.waiting_max) {
     rc = too_many(p);
     goto out;
   }

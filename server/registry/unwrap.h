@@ -36,6 +36,9 @@ void registry_unwraps_forget_all(registry_unwraps *u);
 /** Wipes what is past its time. */
 void registry_unwraps_sweep(registry_unwraps *u);
 
+/** The end is near: who waits is answered 503 now, whatever the KMS is doing, and who comes too. */
+void registry_unwraps_end(registry_unwraps *u);
+
 typedef struct registry_unwraps_figures {
   uint64_t hits, joined; /**< answered from memory; by another's call */
   size_t   kept, waiting, waiting_max;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static void fresh_with(int keep_ms, int waiting_max, const char *more, const cha
   snprintf(allow, sizeof allow, "csfle.allow.kms.hosts=%s", kms.host);
   snprintf(keep, sizeof keep, "csfle.shared.dek.cache.ms=%d", keep_ms);
   snprintf(bound, sizeof bound, "csfle.kms.waiting.max=%d", waiting_max);
-  const char *all[] = { "-X", allow, "-X", keep, "-X", bound, more ? "-X" : NULL, more, "-X", and_more, NULL };
+  const char *all[] = { "-X", allow, "-X", keep, "-X", bound, more ? "-X" : NULL, more, and_more ? "-X" : NULL, and_more, NULL };
   memcpy(args, all, sizeof all);
   csfle_test_rest_fresh(args);
   snprintf(key_id, sizeof key_id, "\"%s/transit/keys/k0\"", kms.host);
@@ -271,6 +272,30 @@ TEST(calls_that_waited_too_long_are_not_made)
   pthread_join(thread, &ok);
   assert_null(ok);
   RUN({ "GET ~/keks/v/deks/c1?deleted=true", NULL, NO(404, 40470, NULL) }, { "GET ~/keks/v/deks/s1", NULL, OK("{'keyMaterial':'$any','...':1}") });
+}
+
+TEST(the_end_does_not_wait_for_the_kms)
+{
+  pthread_t thread;
+  void     *ok;
+  fresh_with(0, 100, "csfle.stop.grace.ms=300", NULL);
+  made("s0");
+  csfle_fake_kms_hold(&kms);
+  storm s = storm_send(20, 1);
+  csfle_fake_kms_await(&kms, 1);
+  wait_until_waiting();
+  kill(csfle_test_rest_registry()->pid, SIGTERM);
+  assert_int_equal(storm_read(&s, "503"), 20); /* at once */
+  assert_int_equal(csfle_test_registry_term(csfle_test_rest_registry()), 0);
+  csfle_test_registry_restart(csfle_test_rest_registry());
+  pthread_create(&thread, NULL, create_one, (void *)1); /* on a thread of the KMS's pool */
+  csfle_fake_kms_await(&kms, 2);
+  assert_int_equal(csfle_test_registry_term(csfle_test_rest_registry()), 0);
+  pthread_join(thread, &ok);
+  assert_null(ok);
+  csfle_fake_kms_release(&kms);
+  csfle_test_registry_restart(csfle_test_rest_registry());
+  RUN({ "GET ~/keks/v/deks?deleted=true", NULL, OK("['s0']") }, { "GET ~/keks/v/deks/s0", NULL, OK("{'keyMaterial':'$is:plain','...':1}") });
 }
 
 TEST(a_deletion_counts_for_those_who_wait)

@@ -193,3 +193,49 @@ TEST(a_key_that_goes_while_one_waits_for_it_is_not_told)
   assert_true(q.finished && !q.ok && q.status == 404 && !q.waited);
   registry_close(g);
 }
+
+TEST(the_end_answers_those_who_wait)
+{
+  reader q = { .confidential = true }, after = { .confidential = true };
+  begin(60000, 3, 60000);
+  ask(&q, "s0");
+  registry_unwraps_end(g->unwraps);
+  assert_true(q.finished && q.status == 503 && woken == 1);
+  ask(&after, "s1");
+  assert_true(after.finished && after.status == 503);
+  assert_int_equal(call_count, 1);
+  make_calls(); /* the KMS answers late: nobody is told, nothing is kept */
+  assert_int_equal(woken, 1);
+  assert_int_equal(registry_unwraps_look(g->unwraps).kept, 0);
+  registry_close(g);
+}
+
+TEST(a_wrapped_key_that_is_none_is_not_sent_to_the_kms)
+{
+  static char          big[100001];
+  reader               q = { .confidential = true };
+  registry_kek_request k = { .name = BYTES("sh"), .has_shared = true, .shared = false };
+  registry_dek_request d = { .kek = BYTES("sh"), .subject = BYTES("s0"), .algorithm = CSFLE__AES256_GCM, .version = 1, .rewrap = true };
+  registry_caller      who = { .may_block = true, .confidential = true };
+  registry_problem     p;
+  uint64_t             position;
+  csfle_buf            out;
+  begin(0, 3, 60000);
+  memset(big, 'A', sizeof big - 1);
+  csfle_buf_init(&out, 0, 0);
+  registry_begin(g, true);
+  assert_true(registry_kek_update(g, &k, &p));
+  registry_end(g);
+  d.material = csfle__str(big);
+  assert_true(registry_dek_create(g, &d, &who, &out, &position, &p));
+  k.shared = true;
+  registry_begin(g, true);
+  assert_true(registry_kek_update(g, &k, &p));
+  registry_end(g);
+  ask(&q, "s0");
+  assert_true(q.finished && q.status == 500);
+  assert_non_null(strstr(q.body, "longer than any KMS makes one"));
+  assert_int_equal(call_count, 0);
+  csfle_buf_free(&out);
+  registry_close(g);
+}
