@@ -150,7 +150,7 @@ bool registry_kek_create_call(registry_call *c)
 {
   registry_kek_request r;
   if (!read_kek(c, &r) || !registry_kek_check(&r, &c->problem)) return false;
-  if (r.shared && registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, &c->caller, "creating", &c->problem)) return false;
+  if (r.shared && registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, &c->caller, "creating", &c->rq->position, &c->problem)) return false;
   registry_begin(c->g, true);
   bool ok = registry_kek_create(c->g, &r, &c->problem) && put_stored(c, r.name);
   c->rq->position = registry_end(c->g);
@@ -171,7 +171,7 @@ bool registry_kek_update_call(registry_call *c)
   if (!read_kek(c, &r) || !kek_name(c)) return false;
   r.name = c->param[0];
   r.kms_type = r.kms_key_id = CSFLE__NONE; /* ignored in an update */
-  if (registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, &c->caller, "updating", &c->problem)) return false;
+  if (registry_flag_of(c, "testSharing") && !registry_kek_test_sharing(c->g, &r, &c->caller, "updating", &c->rq->position, &c->problem)) return false;
   registry_begin(c->g, true);
   bool ok = registry_kek_update(c->g, &r, &c->problem) && put_stored(c, r.name);
   c->rq->position = registry_end(c->g);

@@ -9,6 +9,12 @@ static void figure(csfle_buf *b, const char *name, const char *type, const char 
   must_ok(csfle__buf_printf(b, NULL, "# HELP csfle_registry_%s %s\n# TYPE csfle_registry_%s %s\ncsfle_registry_%s %llu\n", name, help, name, type, name, (unsigned long long)value));
 }
 
+/* when the store takes no records there is nothing to wait for, and that is what has to be told */
+static void wait_for(registry_call *c, const registry_figures *f)
+{
+  if (f->ready) c->rq->position = f->position;
+}
+
 bool registry_metrics(registry_call *c)
 {
   registry_warning *list = (registry_warning *)must_calloc(REGISTRY_WARNINGS_MAX * sizeof *list);
@@ -37,6 +43,7 @@ bool registry_metrics(registry_call *c)
   for (int i = 0; i < count; i++)
     if (!i || strcmp(list[i].code, list[i - 1].code) != 0) must_ok(csfle__buf_printf(b, NULL, "csfle_registry_warning{code=\"%s\"} 1\n", list[i].code));
   registry_put_requests(c->api, b);
+  wait_for(c, &f);
   csfle__free(list);
   return true;
 }
@@ -59,6 +66,7 @@ bool registry_health(registry_call *c)
   put(b, ",\"maxKeys\":"), put_int(b, f.max_keys), put(b, ",\"overdue\":"), put_int(b, (int64_t)f.overdue);
   put(b, ",\"trash\":"), put_int(b, (int64_t)f.trash), put(b, "}");
   if (!f.ready) c->status = 503;
+  wait_for(c, &f);
   csfle__free(list);
   return true;
 }

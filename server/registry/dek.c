@@ -313,7 +313,7 @@ bool registry_kek_test(registry *g, csfle__bytes name, registry_caller *who, csf
   return ok;
 }
 
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_caller *who, const char *doing, registry_problem *p)
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_caller *who, const char *doing, uint64_t *position, registry_problem *p)
 {
   registry_problem why;
   csfle__arena     arena = CSFLE__ARENA_INIT;
@@ -328,7 +328,7 @@ bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, regis
       if (r->has_props) key.props = r->props;
       if (!r->has_shared) shared = k->kek->shared;
     }
-    registry_end(g);
+    *position = registry_end(g);
     if (!k) return false;
   }
   if (shared && !who->may_block) {

@@ -94,7 +94,7 @@ int registry_look(registry *g, registry_figures *f, registry_warning *list)
     f->shared_keks += k->kek && k->kek->shared;
   }
   f->overdue = count_overdue(g, &first);
-  registry_end(g);
+  f->position = registry_end(g);
   f->kms_calls = atomic_load(&g->counters.kms_calls);
   f->kms_failures = atomic_load(&g->counters.kms_failures);
   f->limit_refusals = atomic_load(&g->counters.limit_refusals);

@@ -13,6 +13,7 @@ typedef struct registry_figures {
   int64_t  max_keys;
   uint64_t kms_calls, kms_failures, limit_refusals;
   bool     ready;
+  uint64_t position; /**< what an answer that tells them has to wait for */
   registry_unwraps_figures unwraps;
 } registry_figures;
 

@@ -266,7 +266,7 @@ bool registry_dek_read(registry *g, const registry_dek_request *r, registry_call
 /** Wraps a fresh key with the KEK; takes the lock itself. The KEK as JSON to @p out. [DEK 3.7] NEEDS_KMS. */
 bool registry_kek_test(registry *g, csfle__bytes name, registry_caller *who, csfle_buf *out, uint64_t *position, registry_problem *p);
 /** The same for a KEK as a request would make it. @p doing: "creating", "updating". NEEDS_KMS. */
-bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_caller *who, const char *doing, registry_problem *p);
+bool registry_kek_test_sharing(registry *g, const registry_kek_request *r, registry_caller *who, const char *doing, uint64_t *position, registry_problem *p);
 /** All versions of (subject, algorithm) with version 0, the latest with -1, else the one. */
 bool registry_dek_delete(registry *g, const registry_dek_request *r, bool permanent, registry_problem *p);
 bool registry_dek_undelete(registry *g, const registry_dek_request *r, registry_problem *p);

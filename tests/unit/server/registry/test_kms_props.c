@@ -32,10 +32,11 @@ TEST(a_shared_kek_uses_no_key_that_the_operator_does_not_list) /* AB-8 */
     registry        *g = rig_open(&log);
     registry_problem p = { 0 };
     registry_caller  who = { .may_block = true };
+    uint64_t         position;
     g->options.kms_keys = cases[i].keys;
     registry_kek_request r = { .name = CSFLE__LIT("k"), .kms_type = CSFLE__LIT("local-kms"), .kms_key_id = csfle__str(cases[i].key), .props = { props, 2 },
                                .has_props = true, .has_shared = true, .shared = true };
-    assert_int_equal(registry_kek_test_sharing(g, &r, &who, "creating", &p), cases[i].ok);
+    assert_int_equal(registry_kek_test_sharing(g, &r, &who, "creating", &position, &p), cases[i].ok);
     if (!cases[i].ok && !strstr(p.text, "csfle.allow.kms.keys")) fail_msg("%s", p.text);
     registry_close(g);
   }
