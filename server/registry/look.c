@@ -15,6 +15,14 @@ static csfle__bytes param(const csfle__rule *r, const csfle__metadata *m, const 
   return v.ptr || !m ? v : csfle__pairs_get(&m->properties, name);
 }
 
+/* at most @p max bytes of a text that is cut off, whole characters */
+static int part(csfle__bytes v, size_t max)
+{
+  if (v.len <= max) return (int)v.len;
+  while (max > 0 && (v.ptr[max] & 0xc0) == 0x80) max--;
+  return (int)max;
+}
+
 /* the DEK that the rule would have replaced by now, or NULL. [DEK 8.4] */
 static const csfle__dek *past_period(const registry *g, const registry_subject *subject, const csfle__metadata *m, const csfle__rule *r, int64_t now, int64_t *days)
 {
@@ -48,8 +56,8 @@ static size_t count_overdue(const registry *g, registry_warning *w)
         if (!d || d == before) continue;
         before = d;
         if (n++ || !w) continue;
-        snprintf(w->text, sizeof w->text, "KEK \"%.*s\", subject \"%.*s\", version %d is %lld days old, its rule says %lld", (int)(d->kek_name.len < 100 ? d->kek_name.len : 100), (const char *)d->kek_name.ptr,
-                 (int)(d->subject.len < 150 ? d->subject.len : 150), (const char *)d->subject.ptr, d->version, (long long)((now - d->ts) / DAY_MS), (long long)days);
+        snprintf(w->text, sizeof w->text, "KEK \"%.*s\", subject \"%.*s\", version %d is %lld days old, its rule says %lld", part(d->kek_name, 100), (const char *)d->kek_name.ptr,
+                 part(d->subject, 150), (const char *)d->subject.ptr, d->version, (long long)((now - d->ts) / DAY_MS), (long long)days);
       }
   }
   return n;
@@ -105,9 +113,9 @@ int registry_look(registry *g, registry_figures *f, registry_warning *list)
   limit(list, &count, "KEK", f->keks, f->max_keys);
   bool full = limit(list, &count, "DEK", f->deks, f->max_keys);
   if (f->overdue && full)
-    add(list, &count, "rotation-impossible", "%zu DEKs are past their period and cannot be replaced, dek.registry.max.keys is reached; the first: %.300s", f->overdue, first.text);
+    add(list, &count, "rotation-impossible", "%zu DEKs are past their period and cannot be replaced, dek.registry.max.keys is reached; the first: %s", f->overdue, first.text);
   else if (f->overdue)
-    add(list, &count, "rotation-overdue", "%zu DEKs are past their period, the first: %.300s. Producers replace them when they write next; register-deks does it at once", f->overdue, first.text);
+    add(list, &count, "rotation-overdue", "%zu DEKs are past their period, the first: %s. Producers replace them when they write next; register-deks does it at once", f->overdue, first.text);
   if (g->options.trash_ms && f->trash * 10 >= g->options.trash_max * 9)
     add(list, &count, "trash-full", "the trash holds %zu of %zu entries (csfle.trash.max): when it is full nothing is deleted for good and nothing rewrapped", f->trash, g->options.trash_max);
   uint64_t row = atomic_load(&g->counters.kms_row);
