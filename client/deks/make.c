@@ -57,7 +57,7 @@ static csfle_status fresh(csfle_client *cl, const csfle__kek *kek, csfle__algori
 {
   csfle__wrapper *w = NULL;
   csfle__secret   raw = CSFLE__SECRET_INIT, material = CSFLE__SECRET_INIT;
-  csfle_status    rc = csfle__wrapper_open(&w, cl, kek, NULL, err);
+  csfle_status    rc = csfle__wrapper_open(&w, cl, kek, true, NULL, err);
   if (rc == CSFLE_OK) rc = csfle__dek_generate(a, &raw, err);
   if (rc == CSFLE_OK) rc = csfle__dek_encode(a, &raw, &material, err);
   if (rc == CSFLE_OK) rc = csfle__wrapper_wrap(w, csfle__secret_view(&material), base64, err);

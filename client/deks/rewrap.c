@@ -35,7 +35,7 @@ static const char *flag(bool b) { return b ? "true" : "false"; }
 static csfle_status wrap_again(rewrap *w, const csfle__dek *dek, csfle_buf *base64, csfle_error *err)
 {
   csfle__secret plain = CSFLE__SECRET_INIT;
-  csfle_status  rc = w->kms ? CSFLE_OK : csfle__wrapper_open(&w->kms, w->cl, w->kek, NULL, err);
+  csfle_status  rc = w->kms ? CSFLE_OK : csfle__wrapper_open(&w->kms, w->cl, w->kek, true, NULL, err);
   if (rc == CSFLE_OK) rc = csfle__wrapper_unwrap(w->kms, dek->encrypted_key_material, &plain, err);
   if (rc == CSFLE_OK) rc = csfle__wrapper_wrap(w->kms, csfle__secret_view(&plain), base64, err);
   csfle__secret_wipe(&plain);

@@ -7,10 +7,15 @@
 
 #include <stdio.h>
 
+#define ALTERNATES "encrypt.alternate.kms.key.ids"
+
 struct csfle__wrapper {
   csfle_client         *cl;
   const char           *executor;
-  csfle__shared_kek     kek; /* borrows the KEK; never retained */
+  bool                  alternates;
+  csfle__kek            own; /* the caller's, with `pairs` for properties */
+  csfle__pair          *pairs;
+  csfle__shared_kek     kek; /* borrows own; never retained */
   csfle__encrypt_params params;
   csfle__kms_props      props;
   csfle__key_want       want;
@@ -22,6 +27,7 @@ static const char *get_prop(void *opaque, const char *name)
   const csfle__wrapper *w = opaque;
   char                  full[256];
   const char           *executors[] = { w->executor, "_default_" }, *v;
+  if (!w->alternates && strcmp(name, ALTERNATES) == 0) return NULL;
   for (size_t i = 0; i < 2; i++) {
     if (!executors[i]) continue;
     snprintf(full, sizeof full, "rule.executors.%s.param.%s", executors[i], name);
@@ -30,13 +36,21 @@ static const char *get_prop(void *opaque, const char *name)
   return csfle__config_given(w->cl->config, name);
 }
 
-csfle_status csfle__wrapper_open(csfle__wrapper **out, csfle_client *cl, const csfle__kek *kek, const char *executor, csfle_error *err)
+csfle_status csfle__wrapper_open(csfle__wrapper **out, csfle_client *cl, const csfle__kek *kek, bool alternates, const char *executor, csfle_error *err)
 {
   csfle__wrapper *w = csfle__calloc(1, sizeof *w);
   *out = NULL;
-  if (!w) return csfle__nomem(err);
-  w->cl = cl, w->executor = executor;
-  w->kek.kek = (csfle__kek *)kek; /* only read */
+  if (w) w->pairs = csfle__calloc(kek->kms_props.count + 1, sizeof *w->pairs);
+  if (!w || !w->pairs) {
+    csfle__free(w);
+    return csfle__nomem(err);
+  }
+  w->cl = cl, w->executor = executor, w->alternates = alternates;
+  w->own = *kek;
+  w->own.kms_props = (csfle__pairs){ w->pairs, 0 };
+  for (size_t i = 0; i < kek->kms_props.count; i++)
+    if (alternates || !csfle__eq_str(kek->kms_props.at[i].name, ALTERNATES)) w->pairs[w->own.kms_props.count++] = kek->kms_props.at[i];
+  w->kek.kek = &w->own;
   w->params = (csfle__encrypt_params){ .kek_name = kek->name };
   w->props = (csfle__kms_props){ .get = get_prop, .opaque = w };
   w->want = (csfle__key_want){ .params = &w->params, .write = true, .props = &w->props };
@@ -51,6 +65,7 @@ void csfle__wrapper_close(csfle__wrapper *w)
   if (!w) return;
   w->fetch.kek = NULL; /* borrowed */
   csfle__key_fetch_free(&w->fetch);
+  csfle__free(w->pairs);
   csfle__free(w);
 }
 

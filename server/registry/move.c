@@ -326,6 +326,7 @@ bool registry_move_tell(registry *g, csfle__bytes name, csfle_buf *out, registry
   put(out, ",\"since\":"), put_int(out, m->since);
   put(out, ",\"kmsType\":"), put_json(out, m->from->kms_type);
   put(out, ",\"kmsKeyId\":"), put_json(out, m->from->kms_key_id);
+  put(out, ",\"kmsProps\":"), must_ok(csfle__pairs_put(out, &m->from->kms_props, NULL));
   put(out, ",\"deks\":"), put_int(out, (int64_t)m->deks.count), put(out, "}");
   return true;
 }

@@ -30,7 +30,7 @@ bool registry_move(registry *g, const registry_move_request *r, registry_problem
 bool registry_move_undo(registry *g, csfle__bytes name, registry_problem *p);
 /** Forgets what it was before. */
 bool registry_move_confirm(registry *g, csfle__bytes name, registry_problem *p);
-/** The open move: since when, from which key, how many DEKs were kept. 404: none. */
+/** The open move: since when, from which key and properties, how many DEKs were kept. 404: none. */
 bool registry_move_tell(registry *g, csfle__bytes name, csfle_buf *out, registry_problem *p);
 /** What goes for good takes what it was before a move with it: one DEK, or with @p d NULL the whole KEK. */
 void registry_move_forget(registry *g, registry_change *change, csfle__bytes kek, const csfle__dek *d);

@@ -13,7 +13,7 @@
   "{'subject':'" subject "','algorithm':'AES256_GCM','version':" version ",'was':'" was "','encryptedKeyMaterial':'" material "'}"
 #define TO(type, id, deks) "{'kmsType':'" type "','kmsKeyId':'" id "','kmsProps':{'q':'2'},'deks':[" deks "]}"
 #define ALL ONE("a", "1", WAS_OLD, "bmV3") "," ONE("a", "2", WAS_OLD, "bmV3") "," ONE(":.c:b", "1", WAS_OLD, "bmV3")
-#define OPEN "{'kekName':'k','since':'$ts','kmsType':'t','kmsKeyId':'i','deks':3}"
+#define OPEN "{'kekName':'k','since':'$ts','kmsType':'t','kmsKeyId':'i','kmsProps':{'p':'1'},'deks':3}"
 #define MOVE(body, ...) { "POST /csfle/v1/keks/k/move", body, __VA_ARGS__ }
 #define NONE_OPEN { "GET /csfle/v1/keks/k/move", NULL, NO(404, 40470, "KEK 'k' has no move to confirm or undo") }
 #define OLD_STATE \
@@ -85,7 +85,7 @@ ITEM("move", a_confirmed_move_stays,
 ITEM("move", what_goes_for_good_takes_what_it_was_with_it,
      { "POST /csfle/v1/keks/k/move", TO("t", "i", ONE("a", "1", WAS_NEW, "b2xk") "," ONE("a", "2", WAS_NEW, "b2xk") "," ONE(":.c:b", "1", WAS_NEW, "b2xk")), OK("{'deks':3,'...':1}") },
      { "DELETE ~/keks/k/deks/a/versions/2?permanent=true", NULL, EMPTY, .then = restart },
-     { "GET /csfle/v1/keks/k/move", NULL, OK("{'kekName':'k','since':'$ts','kmsType':'u','kmsKeyId':'j','deks':2}") },
+     { "GET /csfle/v1/keks/k/move", NULL, OK("{'kekName':'k','since':'$ts','kmsType':'u','kmsKeyId':'j','kmsProps':{'q':'2'},'deks':2}") },
      { "DELETE ~/keks/k/deks/a", NULL, EMPTY }, { "DELETE ~/keks/k/deks/a?permanent=true", NULL, EMPTY },
      { "DELETE ~/keks/k/deks/:.c:b", NULL, EMPTY }, { "DELETE ~/keks/k/deks/:.c:b?permanent=true", NULL, EMPTY },
      { "GET /csfle/v1/keks/k/move", NULL, OK("{'deks':0,'...':1}") },

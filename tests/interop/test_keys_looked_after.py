@@ -109,7 +109,7 @@ class World:
 
     def move_back(self):
         """csfle kek move --confirm, and back: the first key reads all again"""
-        self.csfle("kek", "move", "looked-after", "--confirm")
+        self.csfle("kek", "move", "looked-after", "--confirm", "-X", self.secret_file(NEW))
         self.csfle("kek", "move", "looked-after", "--to", "local-kms:first", "-X", self.secret_file(OLD), secret=NEW)
         with self.fresh(OLD) as peer:
             return self.write_and_read(peer, OLD)

@@ -542,10 +542,39 @@ def moves(w):
     same(json.loads(expect(w.run("kek", "move", "mv", "--to", "local-kms:demo-2", "--kms-properties", "q=2", "-o", "json", *other), 0).out), {"moved": True, "deks": 2}, "JSON")
     expect(w.run("dek", "create", "mv", "since", secret="another secret, of another KMS"), 0)
     expect(w.run("kek", "move", "mv", "--undo"), 6, err="1 data keys of KEK 'mv' were made", quiet_out=True)
-    same(expect(w.run("kek", "move", "mv", "--confirm"), 0).out, "confirmed the move of KEK mv\n", "confirm")
+    # a producer that holds the KEK from before makes a data key under the old key; what neither key unwraps is not confirmed
+    stale = json.loads(expect(w.run("dek", "list", "mv", f"{topic}-value", "-o", "json"), 0).out)[0]
+    stale_material = back[1][[d["subject"] for d in back[1]].index(f"{topic}-value")]["encryptedKeyMaterial"]
+    expect(w.run("dek", "create", "mv", f"{topic}-value", "--version", "2", "--encrypted-key-material", stale_material), 0)
+    expect(w.run("dek", "create", "mv", "bad", "--encrypted-key-material", MATERIAL), 0)
+    expect(w.run("kek", "move", "mv", "--confirm", *other), 7, err="subject bad, AES256_GCM, version 1(.|\n)*1 data keys were made under the old key(.|\n)*not confirmed", quiet_out=True)
+    again = json.loads(expect(w.run("dek", "list", "mv", f"{topic}-value", "-o", "json"), 0).out)
+    need(again[0] == stale and again[1]["encryptedKeyMaterial"] != stale_material, again)
+    expect(w.run("dek", "delete", "mv", "bad"), 0)
+    expect(w.run("dek", "delete", "mv", "bad", "--permanent", "--yes"), 0)
+    expect(w.run("dek", "delete", "mv", f"{topic}-value", "--version", "2"), 0)
+    expect(w.run("dek", "delete", "mv", f"{topic}-value", "--version", "2", "--permanent", "--yes"), 0)
+    same(expect(w.run("kek", "move", "mv", "--confirm", *other), 0).out, "confirmed the move of KEK mv\n", "confirm")
     # back again by a move, for what was made since
     expect(w.run("kek", "move", "mv", "--to", "local-kms:demo", "-X", "rule.executors._to_.param.secret=@secret", secret="another secret, of another KMS"), 0, out="3 data keys moved")
     same(parsed(expect(reads(SECRET), 0).out), records, "records after moving back")
+
+
+def moves_a_shared_kek(w):
+    """after the move of a shared KEK the registry is asked whether it can use the new key; a KEK without data keys tries it too"""
+    other = ("-X", "rule.executors._to_.param.secret=@new-secret")
+    w.write("new-secret", "another secret, of another KMS\n")
+    expect(w.run("kek", "create", "ms", "--kms-type", "local-kms", "--kms-key", "demo", "--shared", "--kms-prop", "secret=@secret"), 0)
+    expect(w.run("dek", "create", "ms", "s"), 0)
+    result = w.run("kek", "move", "ms", "--to", "local-kms:demo-2", "--kms-prop", "other=1", *other)
+    need(result.code not in (0, 2) and "--undo" in result.err, result)
+    expect(w.run("kek", "move", "ms", "--undo"), 0)
+    expect(w.run("kek", "move", "ms", "--to", "local-kms:demo-2", "--kms-prop", "secret=@new-secret", *other), 0)
+    expect(w.run("dek", "describe", "ms", "s"), 0, err="not shown")  # the registry unwraps it
+    expect(w.run("kek", "move", "ms", "--confirm", "--yes"), 0)
+    make_kek(w, "me")
+    expect(w.run("kek", "move", "me", "--to", "aws-kms:arn:aws:kms:eu-central-1:111122223333:key/1"), 1, err="nothing was changed: new key", quiet_out=True)
+    expect(w.run("kek", "move", "me", "--to", "local-kms:demo-2"), 0, out="0 data keys moved")
 
 
 def moves_against_rules(w):
@@ -584,7 +613,7 @@ def away_and_denied(w):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denies)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     commands = [("kek", "create", "k", "--kms-type", "local-kms", "--kms-key", "x"), ("kek", "list"), ("kek", "describe", "k"), ("kek", "update", "k", "--doc", "d"),
-                ("kek", "test", "k"), ("kek", "rotate", "k"), ("kek", "delete", "k"), ("kek", "delete", "k", "--permanent", "--yes"), ("kek", "undelete", "k"), ("kek", "move", "k", "--to", "local-kms:x"), ("kek", "move", "k", "--confirm"),
+                ("kek", "test", "k"), ("kek", "rotate", "k"), ("kek", "delete", "k"), ("kek", "delete", "k", "--permanent", "--yes"), ("kek", "undelete", "k"), ("kek", "move", "k", "--to", "local-kms:x"), ("kek", "move", "k", "--confirm"), ("kek", "move", "k", "--undo"), ("kek", "move", "k"),
                 ("dek", "create", "k", "s"), ("dek", "rotate", "k", "s"), ("dek", "register", "s"), ("dek", "register", "--all"), ("dek", "list", "k"), ("dek", "describe", "k", "s"), ("dek", "delete", "k", "s"),
                 ("dek", "undelete", "k", "s"), ("dek", "subject", "list", "k"), ("dek", "version", "list", "k", "s"), ("keys", "report"), ("keys", "backup", "never")]
     try:
@@ -607,7 +636,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_against_rules, away_and_denied,
+TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_a_shared_kek, moves_against_rules, away_and_denied,
          hostile_names]
 
 

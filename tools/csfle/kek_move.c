@@ -23,6 +23,9 @@ typedef struct move {
   csfle__kek     to; /* views into args and keys */
   csfle__pair    props[COMMAND_MAX_PROPS];
   csfle_buf      body;
+  csfle_config  *config;
+  csfle_client  *client;
+  csfle__wrapper *old_key, *new_key;
 } move;
 
 /* ---- what is asked for */
@@ -95,18 +98,18 @@ static csfle_status put_target(move *m)
   return rc == CSFLE_OK ? csfle__buf_puts(&m->body, ",\"deks\":[", NULL) : rc;
 }
 
-static int wrap_one(move *m, csfle__wrapper *from, csfle__wrapper *to, const csfle__dek *d, csfle_buf *base64, bool first)
+static int wrap_one(move *m, const csfle__dek *d, csfle_buf *base64, bool first)
 {
   csfle__secret material = CSFLE__SECRET_INIT, raw = CSFLE__SECRET_INIT;
   csfle_error   err = CSFLE_ERROR_INIT;
   const char   *doing = "old key";
   int           rc = 0;
 
-  csfle_status st = csfle__wrapper_unwrap(from, d->encrypted_key_material, &material, &err);
+  csfle_status st = csfle__wrapper_unwrap(m->old_key, d->encrypted_key_material, &material, &err);
   if (st == CSFLE_OK) st = csfle__dek_decode(d->algorithm, csfle__secret_view(&material), &raw, &err);
   if (st == CSFLE_OK) {
     doing = "new key";
-    st = csfle__wrapper_wrap(to, csfle__secret_view(&material), base64, &err);
+    st = csfle__wrapper_wrap(m->new_key, csfle__secret_view(&material), base64, &err);
   }
   if (st != CSFLE_OK) {
     char what[600];
@@ -119,33 +122,48 @@ static int wrap_one(move *m, csfle__wrapper *from, csfle__wrapper *to, const csf
   return rc;
 }
 
+/* a KEK without data keys: at least a key that is thrown away shows that the new one can be used */
+static int try_new_key(move *m, csfle_buf *base64)
+{
+  csfle__secret raw = CSFLE__SECRET_INIT, material = CSFLE__SECRET_INIT;
+  csfle_error   err = CSFLE_ERROR_INIT;
+  csfle_status  st = csfle__dek_generate(CSFLE__AES256_GCM, &raw, &err);
+  if (st == CSFLE_OK) st = csfle__dek_encode(CSFLE__AES256_GCM, &raw, &material, &err);
+  if (st == CSFLE_OK) st = csfle__wrapper_wrap(m->new_key, csfle__secret_view(&material), base64, &err);
+  csfle__secret_wipe(&raw), csfle__secret_wipe(&material);
+  return st == CSFLE_OK ? 0 : fail_with(&err, "nothing was changed: new key");
+}
+
+/* opens both keys of the KMS; nothing is called yet */
+static int open_keys(move *m, const csfle__kek *from, const csfle__kek *to)
+{
+  csfle_error err = CSFLE_ERROR_INIT;
+  int         rc;
+
+  if ((m->config = props_config(&m->a->props, NULL, &rc)) == NULL) return rc;
+  if ((m->client = csfle_client_open(m->config, &err)) == NULL || csfle__wrapper_open(&m->old_key, m->client, from, true, NULL, &err) != CSFLE_OK ||
+      csfle__wrapper_open(&m->new_key, m->client, to, false, "_to_", &err) != CSFLE_OK)
+    return fail_with(&err, NULL);
+  return 0;
+}
+
 /* every data key under the new key, proved, into the request */
 static int wrap_all(move *m)
 {
   const keyset_kek *k = &m->keys.at[0];
-  csfle_error       err = CSFLE_ERROR_INIT;
-  csfle_client     *cl = NULL;
-  csfle__wrapper   *from = NULL, *to = NULL;
   csfle_buf         base64;
-  int               rc;
-  csfle_config     *config = props_config(&m->a->props, NULL, &rc);
+  int               rc = open_keys(m, k->kek, &m->to);
 
-  if (!config) return rc;
+  if (rc) return rc;
   csfle_buf_init(&base64, 0, 0);
-  if ((cl = csfle_client_open(config, &err)) == NULL || csfle__wrapper_open(&from, cl, k->kek, NULL, &err) != CSFLE_OK ||
-      csfle__wrapper_open(&to, cl, &m->to, "_to_", &err) != CSFLE_OK)
-    rc = fail_with(&err, NULL);
-  else if (put_target(m) != CSFLE_OK) rc = no_memory();
+  if (put_target(m) != CSFLE_OK) rc = no_memory();
+  else if (!k->count) rc = try_new_key(m, &base64);
   for (size_t i = 0; i < k->count && !rc; i++) {
-    rc = wrap_one(m, from, to, k->deks[i], &base64, i == 0);
+    rc = wrap_one(m, k->deks[i], &base64, i == 0);
     if (!rc && stop_wanted()) rc = fail(EXIT_FAILED, "stopped; nothing was changed");
   }
   if (!rc && csfle__buf_puts(&m->body, "]}", NULL) != CSFLE_OK) rc = no_memory();
   csfle_buf_free(&base64);
-  csfle__wrapper_close(from);
-  csfle__wrapper_close(to);
-  csfle_client_close(cl);
-  csfle_config_free(config);
   return rc;
 }
 
@@ -176,37 +194,46 @@ static int start_move(move *m)
   }
   csfle_buf_init(&path, 0, 0);
   if ((rc = registry_path(&path, MOVE_PATH, m->name)) == 0) rc = registry_call(&m->r, "POST", csfle__buf_cstr(&path), csfle__buf_view(&m->body), false, &answer);
-  csfle_buf_free(&path);
   if (rc == EXIT_CONFLICT) note("nothing was changed; what was read is no longer so: run it again");
+  if (!rc) tell(m, "moved");
+  if (!rc && m->to.shared && (rc = registry_path(&path, KEKS_PATH "/%s/test", m->name)) == 0 &&
+      (rc = registry_call(&m->r, "POST", csfle__buf_cstr(&path), CSFLE__NONE, false, &answer)) != 0)
+    note("the registry itself cannot use the new key, which this shared KEK needs: 'csfle kek move %s --undo' puts the old one back", m->name);
+  csfle_buf_free(&path);
   if (rc) return rc;
-  tell(m, "moved");
   if (!args_want_json(m->a)) printf("What they were is kept until 'csfle kek move %s --confirm'; '--undo' puts it back. Keep the old key in the KMS until then.\n", m->name);
   return 0;
 }
 
-/* what is open, its end, or its undoing */
-static int end_move(move *m, const char *method, const char *pattern, const char *done)
+/* what is open, as csfle-registry tells it */
+static int call_move(move *m, const char *method, const char *pattern, yyjson_val **answer)
+{
+  csfle_buf path;
+  int       rc;
+  csfle_buf_init(&path, 0, 0);
+  if ((rc = registry_path(&path, pattern, m->name)) == 0) rc = registry_call(&m->r, method, csfle__buf_cstr(&path), CSFLE__NONE, false, answer);
+  csfle_buf_free(&path);
+  return rc;
+}
+
+static int tell_move(move *m)
 {
   char        when[32];
-  csfle_buf   path;
   yyjson_val *answer;
   int64_t     since = 0, deks = 0;
-  int         rc;
+  int         rc = call_move(m, "GET", MOVE_PATH, &answer);
 
-  csfle_buf_init(&path, 0, 0);
-  if ((rc = registry_path(&path, pattern, m->name)) == 0) rc = registry_call(&m->r, method, csfle__buf_cstr(&path), CSFLE__NONE, false, &answer);
-  csfle_buf_free(&path);
   if (rc) return rc;
-  if (done) {
-    printf("%s %s\n", done, m->name);
-    return 0;
-  }
   csfle__json_i64(csfle__json_member(answer, "since"), &since);
   csfle__json_i64(csfle__json_member(answer, "deks"), &deks);
   if (args_want_json(m->a)) {
-    csfle_buf text;
+    csfle_buf    text;
     csfle_buf_init(&text, 0, 0);
-    if (csfle__json_put_value(&text, answer, NULL) == CSFLE_OK) printf("%.*s\n", CSFLE__FMT(csfle__buf_view(&text)));
+    csfle_status st = csfle__buf_printf(&text, NULL, "{\"since\":%lld,\"deks\":%lld,\"kmsType\":", (long long)since, (long long)deks);
+    if (st == CSFLE_OK) st = csfle__json_put_string(&text, csfle__json_member_text(answer, "kmsType"), false, NULL);
+    if (st == CSFLE_OK) st = csfle__buf_puts(&text, ",\"kmsKeyId\":", NULL);
+    if (st == CSFLE_OK) st = csfle__json_put_string(&text, csfle__json_member_text(answer, "kmsKeyId"), false, NULL);
+    if (st == CSFLE_OK) printf("%.*s}\n", CSFLE__FMT(csfle__buf_view(&text)));
     else rc = no_memory();
     csfle_buf_free(&text);
     return rc;
@@ -216,6 +243,93 @@ static int end_move(move *m, const char *method, const char *pattern, const char
   print_line("key id was", csfle__json_member_text(answer, "kmsKeyId"));
   printf("%-14s %lld\n", "data keys", (long long)deks);
   return 0;
+}
+
+static int undo_move(move *m)
+{
+  yyjson_val *answer;
+  int         rc = call_move(m, "POST", MOVE_PATH "/undo", &answer);
+  if (!rc) printf("undone: the move of KEK %s\n", m->name);
+  return rc;
+}
+
+/* ---- confirming: a producer that held the KEK from before may have made a data key under the old key since */
+
+static int put_again(move *m, const csfle__dek *d, csfle__bytes material)
+{
+  yyjson_val  *answer;
+  csfle_buf    path;
+  char        *subject = csfle__dup(d->subject.ptr, d->subject.len);
+  int          rc = subject ? 0 : no_memory();
+
+  csfle_buf_init(&path, 0, 0);
+  csfle__buf_clear(&m->body);
+  csfle_status st = csfle__buf_printf(&m->body, NULL, "{\"version\":%d,\"algorithm\":\"%s\",\"encryptedKeyMaterial\":\"%.*s\",\"deleted\":%s}", (int)d->version,
+                                      csfle__algorithm_name(d->algorithm), CSFLE__FMT(material), d->deleted ? "true" : "false");
+  if (!rc && st != CSFLE_OK) rc = no_memory();
+  if (!rc && (rc = registry_path(&path, KEKS_PATH "/%s/deks/%s?rewrap=true", m->name, subject)) == 0)
+    rc = registry_call(&m->r, "POST", csfle__buf_cstr(&path), csfle__buf_view(&m->body), false, &answer);
+  csfle_buf_free(&path);
+  csfle__free(subject);
+  return rc;
+}
+
+/* 0: the new key unwraps it, or does now; -1: neither does, which is told; else an exit code */
+static int look_at(move *m, const csfle__dek *d, csfle_buf *base64, size_t *again)
+{
+  csfle__secret material = CSFLE__SECRET_INIT, raw = CSFLE__SECRET_INIT;
+  csfle_error   err = CSFLE_ERROR_INIT, why = CSFLE_ERROR_INIT;
+  int           rc = 0;
+
+  csfle_status st = csfle__wrapper_unwrap(m->new_key, d->encrypted_key_material, &material, &why);
+  if (st != CSFLE_OK) {
+    st = csfle__wrapper_unwrap(m->old_key, d->encrypted_key_material, &material, &err);
+    if (st == CSFLE_OK) st = csfle__dek_decode(d->algorithm, csfle__secret_view(&material), &raw, &err);
+    if (st == CSFLE_OK) st = csfle__wrapper_wrap(m->new_key, csfle__secret_view(&material), base64, &why);
+    if (st == CSFLE_OK && (rc = put_again(m, d, csfle__buf_view(base64))) == 0) ++*again;
+    if (st != CSFLE_OK) {
+      note("the new key does not unwrap subject %.*s, %s, version %d: %s", CSFLE__FMT(d->subject), csfle__algorithm_name(d->algorithm), (int)d->version, why.msg);
+      rc = -1;
+    }
+  }
+  csfle__secret_wipe(&material), csfle__secret_wipe(&raw);
+  return rc;
+}
+
+static int look_at_all(move *m)
+{
+  csfle__kek *from = NULL;
+  csfle_error err = CSFLE_ERROR_INIT;
+  yyjson_val *answer;
+  csfle_buf   base64;
+  size_t      again = 0, bad = 0;
+  int         rc;
+
+  csfle_buf_init(&base64, 0, 0);
+  if ((rc = call_move(m, "GET", MOVE_PATH, &answer)) != 0) return rc;
+  if (csfle__kek_parse(&from, answer, &err) != CSFLE_OK) return fail_with(&err, "the registry's answer");
+  if ((rc = keyset_fetch(&m->keys, &m->r, m->name)) == 0) rc = open_keys(m, from, m->keys.at[0].kek);
+  for (size_t i = 0; !rc && i < m->keys.at[0].count; i++) {
+    rc = look_at(m, m->keys.at[0].deks[i], &base64, &again);
+    if (rc == -1) bad++, rc = 0;
+    if (!rc && stop_wanted()) rc = fail(EXIT_FAILED, "stopped; the move is not confirmed");
+  }
+  if (again) note("%zu data keys were made under the old key since the move; they are wrapped with the new one now", again);
+  if (!rc && bad) rc = fail(EXIT_PARTLY, "not confirmed: %zu data keys are not unwrapped by the new key; --yes confirms all the same", bad);
+  csfle__wrapper_close(m->old_key);
+  m->old_key = NULL; /* it borrows what goes now */
+  csfle__kek_free(from);
+  csfle_buf_free(&base64);
+  return rc;
+}
+
+static int confirm_move(move *m)
+{
+  yyjson_val *answer;
+  int         rc = m->a->force ? 0 : look_at_all(m);
+  if (!rc) rc = call_move(m, "DELETE", MOVE_PATH, &answer);
+  if (!rc) printf("confirmed the move of KEK %s\n", m->name);
+  return rc;
 }
 
 static int kek_move(args *a)
@@ -228,10 +342,14 @@ static int kek_move(args *a)
   csfle_buf_init(&m.body, 0, CSFLE_BUF_WIPE); /* a property may be a secret */
   if ((rc = registry_open(&m.r, &a->props)) == 0) {
     if (a->move_to) rc = start_move(&m);
-    else if (a->confirm) rc = end_move(&m, "DELETE", MOVE_PATH, "confirmed the move of KEK");
-    else if (a->undo) rc = end_move(&m, "POST", MOVE_PATH "/undo", "undone: the move of KEK");
-    else rc = end_move(&m, "GET", MOVE_PATH, NULL);
+    else if (a->confirm) rc = confirm_move(&m);
+    else if (a->undo) rc = undo_move(&m);
+    else rc = tell_move(&m);
   }
+  csfle__wrapper_close(m.old_key);
+  csfle__wrapper_close(m.new_key);
+  csfle_client_close(m.client);
+  csfle_config_free(m.config);
   csfle_buf_free(&m.body);
   keyset_free(&m.keys);
   registry_close(&m.r);
@@ -244,9 +362,9 @@ static const option_row move_options[] = {
   { 0, "kms-properties", OPTION_KMS_LIST, 0, "NAME=VALUE,...", "the KEK's properties there; else it keeps its own when the kind of KMS stays" },
   { 0, "kms-prop", OPTION_KMS_PROP, 0, "NAME=VALUE", "one of them, with commas as they are; again for another" },
   { 0, "dry-run", OPTION_FLAG, OPTION_AT(dry_run), NULL, "unwrap and wrap all of them, and change nothing" },
-  { 0, "confirm", OPTION_FLAG, OPTION_AT(confirm), NULL, "forget what it was before" },
+  { 0, "confirm", OPTION_FLAG, OPTION_AT(confirm), NULL, "see that the new key unwraps all of them, then forget what they were before" },
   { 0, "undo", OPTION_FLAG, OPTION_AT(undo), NULL, "put back what it was before" },
-  OPTION_FORCE("move though rules name another key, without asking"),
+  OPTION_FORCE("move though rules name another key, without asking; confirm without looking"),
   OPTION_OUTPUT,
   OPTIONS_COMMON,
 };

@@ -348,7 +348,7 @@ static int verify_kek(csfle_client *cl, const keyset_kek *k, verified *v)
   csfle_error     err = CSFLE_ERROR_INIT;
   int             rc = 0;
 
-  if (csfle__wrapper_open(&w, cl, k->kek, NULL, &err) != CSFLE_OK) return fail_with(&err, NULL);
+  if (csfle__wrapper_open(&w, cl, k->kek, true, NULL, &err) != CSFLE_OK) return fail_with(&err, NULL);
   for (size_t i = 0; i < k->count && !rc && !stop_wanted(); i++) {
     csfle__secret material = CSFLE__SECRET_INIT, raw = CSFLE__SECRET_INIT;
     csfle_status  st = csfle__wrapper_unwrap(w, k->deks[i]->encrypted_key_material, &material, &err);

@@ -2,6 +2,8 @@
 #include "tests/support/test.h"
 
 #include "client/deks/deks.h"
+#include "client/deks/wrapper.h"
+#include "core/base/base64.h"
 
 #define KEY   "arn:aws:kms:eu-central-1:111122223333:key/1"
 #define PLAIN "GiBB5SNMJKak+FsdgjfpmhLfhyLwwhg3VWrNDset3lhpzw=="
@@ -19,6 +21,8 @@ static int answer(const char *method, const char *url, const char *headers, cons
   if (strstr(url, "amazonaws.com")) {
     bool is_new = body && strstr(body, "\"bmV3\"") != NULL, unwrap = strstr(headers, "TrentService.Decrypt") != NULL;
     world.unwraps += unwrap;
+    *text = "{\"__type\":\"AccessDeniedException\",\"message\":\"no\"}";
+    if (body && strstr(body, "key/denied")) return 400;
     *text = "{\"__type\":\"DisabledException\",\"message\":\"disabled\"}";
     if (is_new && unwrap && !world.unwraps_new) return 400;
     *text = "{\"KeyId\":\"" KEY "\",\"CiphertextBlob\":\"bmV3\"}";
@@ -102,6 +106,31 @@ static csfle_status run_and_forget(csfle_client *cl)
   csfle_client_forget_keys(cl, NULL); /* the driver that is kept */
   return rc;
 }
+static csfle_status wrap_under(csfle_client *cl, const char *props, bool alternates)
+{
+  csfle__pair     pair = { BYTES("encrypt.alternate.kms.key.ids"), csfle__str(props) };
+  csfle__kek      kek = { .name = BYTES("k"), .kms_type = BYTES("aws-kms"), .kms_key_id = BYTES("arn:aws:kms:eu-central-1:111122223333:key/denied"), .kms_props = { &pair, 1 } };
+  csfle__wrapper *w = NULL;
+  csfle_buf       base64;
+  uint8_t         material[64];
+  csfle_buf_init(&base64, 0, 0);
+  size_t       n = 0;
+  csfle_status rc = csfle__base64_decode(BYTES(PLAIN), material, &n) ? csfle__wrapper_open(&w, cl, &kek, alternates, NULL, NULL) : CSFLE_E_INTERNAL;
+  if (rc == CSFLE_OK) rc = csfle__wrapper_wrap(w, csfle__view(material, n), &base64, NULL);
+  if (rc == CSFLE_OK) assert_bytes_equal(csfle__buf_view(&base64), BYTES("bmV3"));
+  csfle__wrapper_close(w);
+  csfle_buf_free(&base64);
+  return rc;
+}
+
+TEST(a_wrapper_without_alternates_never_uses_another_key)
+{
+  csfle_client *cl = open_client();
+  assert_int_equal(wrap_under(cl, KEY, true), CSFLE_OK); /* denied, and then the other */
+  assert_int_equal(wrap_under(cl, KEY, false), CSFLE_E_FORBIDDEN);
+  csfle_client_close(cl);
+}
+
 TEST(a_rewrap_survives_every_failed_allocation)
 {
   csfle_client *cl = open_client();
