@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 """AB-8 from outside: wherever a KEK points, credentials go where the operator allows, in client and server alike. Names lead where a resolver of ours says."""
-import contextlib
 import glob
 import json
 import os
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 import bench
+import registry
 
 tap = bench.Tap()
 FOLDER = bench.temporary("egress")
@@ -24,37 +22,13 @@ ENV = {"LD_PRELOAD": WRAPPER, "NSS_WRAPPER_HOSTS": HOSTS, "VAULT_TOKEN": SECRET,
        "ALIBABA_CLOUD_ACCESS_KEY_ID": "ALIEGRESS", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET}
 
 
-def vault(request):
-    """As much of Vault's transit engine as it takes: what it wraps is the plaintext behind the prefix."""
-    body = json.loads(request.body)
-    if request.path.endswith("/encrypt/cards"):
-        return 200, json.dumps({"data": {"ciphertext": "vault:v1:" + body["plaintext"]}}).encode()
-    return 200, json.dumps({"data": {"plaintext": body["ciphertext"][len("vault:v1:"):]}}).encode()
-
-
 target = bench.FaultProxy()
-target.check(vault)
+target.check(registry.transit)
 PORT = target.port
 
 
-def call(url, method, where, body=None):
-    request = urllib.request.Request(url + where, method=method, data=None if body is None else json.dumps(body).encode(),
-                                     headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as r:
-            return r.status, json.loads(r.read() or b"null")
-    except urllib.error.HTTPError as e:
-        return e.code, json.loads(e.read() or b"null")
-
-
-@contextlib.contextmanager
-def registry(*settings):
-    running = bench.start([bench.REGISTRY, "--dev", "--port", "0", *(w for s in settings for w in ("-X", s))], env={**bench.bare_env(), **ENV}, ready=r"^listening on (\S+)")
-    try:
-        yield running.match.group(1)
-        bench.need(SECRET not in running.text(), "a credential is in the log")
-    finally:
-        running.stop()
+def server(*settings):
+    return registry.running(*settings, env=ENV, secrets=(SECRET,))
 
 
 _names = iter(range(10000))
@@ -63,25 +37,21 @@ _names = iter(range(10000))
 def by_server(url, kms, key, props=None):
     """(went well, what it said): the registry wraps a fresh key of a shared KEK."""
     name = f"k{next(_names)}"
-    code, body = call(url, "POST", "/dek-registry/v1/keks", {"name": name, "kmsType": kms, "kmsKeyId": key, "shared": True, **({"kmsProps": props} if props else {})})
+    code, body = registry.kek(url, name, kms, key, True, props)
     if code == 200:
-        code, body = call(url, "POST", f"/dek-registry/v1/keks/{name}/deks", {"subject": "s"})
+        code, body = registry.call(url, "POST", f"/dek-registry/v1/keks/{name}/deks", {"subject": "s"})
     return code == 200, json.dumps(body)
 
 
 def by_client(url, kms, key, *settings):
-    """The same by register-deks, a client: the KEK is the registry's, the credentials its own."""
+    """The same by a client: the KEK is the registry's, the credentials its own."""
     name = f"c{next(_names)}"
-    code, body = call(url, "POST", "/dek-registry/v1/keks", {"name": name, "kmsType": kms, "kmsKeyId": key, "shared": False})
+    code, body = registry.kek(url, name, kms, key)
     if code != 200:
         return False, json.dumps(body)
-    rule = {"name": "r", "kind": "TRANSFORM", "type": "ENCRYPT", "mode": "WRITEREAD", "tags": ["PII"], "params": {"encrypt.kek.name": name}}
-    schema = {"type": "record", "name": "R", "fields": [{"name": "ssn", "type": "string", "confluent:tags": ["PII"]}]}
-    code, body = call(url, "POST", f"/subjects/{name}/versions", {"schema": json.dumps(schema), "ruleSet": {"domainRules": [rule]}})
-    bench.need(code == 200, body)
-    done = subprocess.run([os.path.join(os.path.dirname(bench.TOOL), "register-deks"), *(w for s in settings for w in ("-X", s)), url, name], env=bench.bare_env(ENV),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, check=False, preexec_fn=bench.die_with_parent)
-    return done.returncode == 0, done.stdout + done.stderr
+    registry.contract(url, name, name)
+    code, said = registry.register_deks(url, name, *settings, env=ENV)
+    return code == 0, said
 
 
 def both(url, settings, kms, key):
@@ -104,7 +74,7 @@ def allowed(url, settings, kms, key):
 
 @tap.case("AB-8: without a list nothing goes to a host that a KEK names, in whatever spelling")
 def _():
-    with registry() as url:
+    with server() as url:
         for host in ("127.0.0.1", "localhost", "vault.evil", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0", "127.0.0.1.",
                      "x@127.0.0.1", "169.254.169.254", "[::ffff:169.254.169.254]"):
             for scheme in ("http", "https"):
@@ -118,7 +88,7 @@ def _():
 
 @tap.case("AB-8: a vendor's own name that leads to this machine or its link is not connected to")
 def _():
-    with registry() as url:
+    with server() as url:
         for region in ("eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3"):
             refused(url, (), "aws-kms", f"arn:aws:kms:{region}:111122223333:key/x", "the address of the host is not allowed")
         refused(url, (), "alicloud-kms", "cn-hangzhou/key", "the address of the host is not allowed")
@@ -128,17 +98,17 @@ def _():
 def _():
     key = f"http://vault.evil:{PORT}/transit/keys/cards"
     names = f"csfle.allow.kms.hosts=http://vault.evil:{PORT},http://vault.metadata:{PORT},http://vault.six:{PORT},http://vault.mapped:{PORT}"
-    with registry(names) as url:
+    with server(names) as url:
         for host in ("vault.evil", "vault.metadata", "vault.six", "vault.mapped"):
             refused(url, (names,), "hcvault", f"http://{host}:{PORT}/transit/keys/cards", "the address of the host is not allowed")
-    with registry(names + ",127.0.0.1") as url:
+    with server(names + ",127.0.0.1") as url:
         allowed(url, (names + ",127.0.0.1",), "hcvault", key)
         refused(url, (names + ",127.0.0.1",), "hcvault", f"http://vault.metadata:{PORT}/transit/keys/cards", "the address of the host is not allowed")
 
 
 @tap.case("AB-8: what a KEK says of hosts, keys and files is no permission")
 def _():
-    with registry() as url:
+    with server() as url:
         for props in ({"csfle.allow.kms.hosts": f"http://127.0.0.1:{PORT}"}, {"csfle.allow.kms.hosts": f"http://127.0.0.1:{PORT}", "ssl.ca.location": HOSTS}):
             target.seen.clear()
             well, said = by_server(url, "hcvault", f"http://127.0.0.1:{PORT}/transit/keys/cards", props)
@@ -149,7 +119,7 @@ def _():
 def _():
     base = f"http://127.0.0.1:{PORT}"
     settings = (f"csfle.allow.kms.hosts={base}", f"csfle.allow.kms.keys=hcvault://{base}/transit/keys/*,aws-kms://arn:aws:kms:eu-central-1:111122223333:*")
-    with registry(*settings) as url:
+    with server(*settings) as url:
         allowed(url, settings, "hcvault", base + "/transit/keys/cards")
         refused(url, settings, "hcvault", base + "/other/keys/cards", "csfle.allow.kms.keys")
         refused(url, settings, "hcvault", base + "/transit/keys/../../other/keys/cards")
@@ -164,9 +134,9 @@ def _():
 def _():
     base = f"http://127.0.0.1:{PORT}"
     elsewhere = bench.FaultProxy()
-    elsewhere.check(vault)
+    elsewhere.check(registry.transit)
     settings = (f"csfle.allow.kms.hosts={base},{elsewhere.url}",)
-    with registry(*settings) as url:
+    with server(*settings) as url:
         for code in (301, 302, 303, 307, 308):
             # 307 is what a standby Vault says: the same address is asked again, three times in all
             target.fault(*[bench.status(code, headers={"Location": elsewhere.url + "/v1/transit/encrypt/cards"})] * (6 if code == 307 else 2))
@@ -179,7 +149,7 @@ def _():
 def _():
     base = f"http://127.0.0.1:{PORT}"
     settings = (f"csfle.allow.kms.hosts={base}", "csfle.kms.timeout.ms=200")
-    with registry(*settings) as url:
+    with server(*settings) as url:
         target.fault(*[bench.stall()] * 6)  # three tries each; the default would be half a minute a try
         begin = time.monotonic()
         for who, well, said in both(url, settings, "hcvault", base + "/transit/keys/cards"):

@@ -7,10 +7,9 @@ import os
 import re
 import secrets
 import subprocess
-import urllib.error
-import urllib.request
 
 import bench
+import registry
 
 tap = bench.Tap()
 FOLDER = bench.temporary("pkcs11")
@@ -115,13 +114,7 @@ class World:
         self.server.stop()
 
     def call(self, method, path, body=None):
-        request = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as r:
-                return json.loads(r.read() or b"null")
-        except urllib.error.HTTPError as e:
-            raise AssertionError(f"{method} {path}: {e.code} {e.read()}") from e
+        return registry.good(self.url, method, path, body)
 
     def material(self):
         return base64.b64decode(self.call("GET", "/dek-registry/v1/keks/k/deks/orders-value")["encryptedKeyMaterial"])

@@ -1,18 +1,12 @@
 #!/usr/bin/env python3
 """Certificates of one's own for KMS calls: csfle.kms.ssl.* in client, tools and server, and what Vault's settings say, against TLS servers that insist."""
-import contextlib
 import json
 import os
 import ssl
 import subprocess
-import sys
-import urllib.error
-import urllib.request
 
 import bench
-
-sys.path.insert(0, os.path.join(bench.TOP, "tests", "support"))
-import programs  # noqa: E402
+import registry
 
 tap = bench.Tap()
 FOLDER = bench.temporary("tls")
@@ -48,15 +42,9 @@ openssl("pkcs8", "-topk8", "-in", "client.key", "-out", "client-locked.key", "-p
 
 
 def vault(request):
-    """As much of Vault's transit engine as it takes: what it wraps is the plaintext behind the prefix."""
     if request.headers.get("X-Vault-Token") != TOKEN:
         return 403, b'{"errors":["permission denied"]}'
-    body = json.loads(request.body)
-    if request.path == "/v1/transit/encrypt/cards":
-        return 200, json.dumps({"data": {"ciphertext": "vault:v1:" + body["plaintext"]}}).encode()
-    if request.path == "/v1/transit/decrypt/cards":
-        return 200, json.dumps({"data": {"plaintext": body["ciphertext"][len("vault:v1:"):]}}).encode()
-    return 404, b'{"errors":[]}'
+    return registry.transit(request)
 
 
 def server(wants_client):
@@ -137,69 +125,42 @@ def _():
 
 
 def properties(prefix, **values):
-    return [w for n, v in values.items() for w in ("-X", f"{prefix}.ssl.{n.replace('_', '.')}={v}")]
+    return [f"{prefix}.ssl.{n.replace('_', '.')}={v}" for n, v in values.items()]
 
 
 OURS = {"ca_location": path("ca.pem")}
 WITH_CLIENT = {**OURS, "certificate_location": path("client.pem"), "key_location": path("client-locked.key"), "key_password": PASSWORD}
 
 
-@contextlib.contextmanager
-def registry(*more):
-    log = os.path.join(FOLDER, "registry.log")
-    running = bench.start([bench.REGISTRY, "--dev", "--port", "0", "-X", f"csfle.allow.kms.hosts={plain.url[8:]},{strict.url[8:]}", *more], env={**bench.bare_env(), **ENVIRONMENT},
-                          ready=r"^listening on (\S+)")
-    try:
-        yield running.match.group(1), running
-    finally:
-        running.stop()
-        bench.need(PASSWORD not in running.text() and TOKEN not in running.text(), "a secret is in the log")
-        del log
-
-
-def call(url, method, where, body=None):
-    request = urllib.request.Request(url + where, method=method, data=None if body is None else json.dumps(body).encode(),
-                                     headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as r:
-            return r.status, json.loads(r.read() or b"null")
-    except urllib.error.HTTPError as e:
-        return e.code, json.loads(e.read() or b"null")
-
-
-def kek(url, proxy, shared):
-    code, body = call(url, "POST", "/dek-registry/v1/keks", {"name": "k", "kmsType": "hcvault", "kmsKeyId": key(proxy), "shared": shared})
-    bench.need(code == 200, body)
+def registry_with(*settings):
+    return registry.running(f"csfle.allow.kms.hosts={plain.url[8:]},{strict.url[8:]}", *settings, env=ENVIRONMENT, secrets=(PASSWORD, TOKEN))
 
 
 @tap.case("csfle-registry trusts and shows for shared KEKs what csfle.kms.ssl says")
 def _():
     for proxy, settings, works in ((plain, {}, False), (plain, {"ca_location": path("stranger.pem")}, False), (plain, OURS, True), (strict, OURS, False),
                                    (strict, {**WITH_CLIENT, "key_password": "wrong"}, False), (strict, WITH_CLIENT, True)):
-        with registry(*properties("csfle.kms", **settings)) as (url, _):
-            kek(url, proxy, True)
+        with registry_with(*properties("csfle.kms", **settings)) as url:
+            code, body = registry.kek(url, "k", "hcvault", key(proxy), True)
+            bench.need(code == 200, body)
             proxy.seen.clear()
-            code, body = call(url, "POST", "/dek-registry/v1/keks/k/deks", {"subject": "s"})
+            code, body = registry.call(url, "POST", "/dek-registry/v1/keks/k/deks", {"subject": "s"})
             bench.need((code == 200) == works and ("keyMaterial" in body) == works and bool(proxy.seen) == works, (settings, code, body))
             bench.need(PASSWORD not in json.dumps(body), "the password is shown")
 
 
 @tap.case("a client's csfle.kms.ssl is for the KMS, and its schema.registry.ssl is not")
 def _():
-    rule = {"name": "r", "kind": "TRANSFORM", "type": "ENCRYPT", "mode": "WRITEREAD", "tags": ["PII"],
-            "params": {"encrypt.kek.name": "k", "encrypt.kms.type": "hcvault", "encrypt.kms.key.id": key(strict)}}
-    schema = {"type": "record", "name": "R", "fields": [{"name": "ssn", "type": "string", "confluent:tags": ["PII"]}]}
-    with registry() as (url, _):
-        code, body = call(url, "POST", "/subjects/s/versions", {"schema": json.dumps(schema), "ruleSet": {"domainRules": [rule]}})
+    with registry_with() as url:
+        code, body = registry.kek(url, "k", "hcvault", key(strict))
         bench.need(code == 200, body)
+        registry.contract(url, "s", "k")
         for settings, works in ((properties("schema.registry", **WITH_CLIENT), False), (properties("csfle.kms", **OURS), False),
                                 (properties("csfle.kms", ca_location=path("ca.pem"), key_location=path("client.key")), False), (properties("csfle.kms", **WITH_CLIENT), True)):
             strict.seen.clear()
-            done = subprocess.run([os.path.join(os.path.dirname(bench.TOOL), "register-deks"), *settings, "-X", f"csfle.allow.kms.hosts={strict.url[8:]}", url, "s"],
-                                  env=bench.bare_env(ENVIRONMENT), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
-                                  preexec_fn=bench.die_with_parent)
-            bench.need((done.returncode == 0) == works and bool(strict.seen) == works, (settings, done))
-            bench.need(PASSWORD not in done.stdout + done.stderr and TOKEN not in done.stdout + done.stderr, "a secret is shown")
+            code, said = registry.register_deks(url, "s", *settings, f"csfle.allow.kms.hosts={strict.url[8:]}", env=ENVIRONMENT)
+            bench.need((code == 0) == works and bool(strict.seen) == works, (settings, code, said))
+            bench.need(PASSWORD not in said and TOKEN not in said, "a secret is shown")
 
 
 tap.done(7)
