@@ -49,14 +49,15 @@ static csfle_status take_subject(csfle__gcp_federation *f, yyjson_val *root, csf
 
 static csfle_status ask_subject(yyjson_val *root, const csfle__hosts *hosts, csfle__kms_call *call, csfle_error *err)
 {
-  yyjson_val  *s = source_of(root), *name, *value;
+  yyjson_val  *s = source_of(root), *headers = csfle__json_member(s, "headers"), *name, *value;
   size_t       i, n;
   csfle__bytes url = text_of(s, "url");
   csfle__http_start(&call->io, "GET", TIMEOUT_MS);
   call->io.request.purpose = "metadata";
   csfle_status rc = csfle__buf_put(&call->io.request.url, url.ptr, url.len, err);
   if (rc == CSFLE_OK) rc = csfle__hosts_check(hosts, CSFLE__HOST_OWN, &call->io.request, err);
-  yyjson_obj_foreach(csfle__json_member(s, "headers"), i, n, name, value)
+  if (!yyjson_is_obj(headers)) return rc;
+  yyjson_obj_foreach(headers, i, n, name, value)
   {
     csfle__bytes h = csfle__json_text(name);
     if (rc == CSFLE_OK && (!h.len || !csfle__http_printable(h) || memchr(h.ptr, ':', h.len))) rc = csfle__fail(err, CSFLE_E_CONFIG, "gcp-kms: credential_source has a header without a proper name");
