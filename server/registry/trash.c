@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DAY_MS (24 * 3600 * 1000LL)
+#define SINCE_MAX (INT64_MAX / 2) /* so that the days of the trash can be added */
 
 /* ---- state ------------------------------------------------------------------------------------------------------ */
 
@@ -53,7 +53,8 @@ void registry_apply_trash(registry_state *s, yyjson_val *key, yyjson_val *value)
   t->kms_type = registry_copied(&t->arena, csfle__json_member_text(value, "kmsType"));
   t->kms_key_id = registry_copied(&t->arena, csfle__json_member_text(value, "kmsKeyId"));
   t->replaced = csfle__eq_str(csfle__json_member_text(value, "why"), "replaced");
-  if (!csfle__json_i64(csfle__json_member(value, "since"), &t->since)) t->since = 0;
+  if (!csfle__json_i64(csfle__json_member(value, "since"), &t->since) || t->since < 0) t->since = 0;
+  if (t->since > SINCE_MAX) t->since = SINCE_MAX;
   must_map_put(&s->trash, t->id, t);
   t->next = (registry_trash *)csfle__map_get(&s->trash_by_key, t->key);
   must_map_put(&s->trash_by_key, t->key, t);
@@ -109,12 +110,13 @@ bool registry_trash_put(registry *g, registry_change *change, const csfle__kek *
   return true;
 #endif
   if (!g->options.trash_ms) return true;
-  if (g->state->trash.count >= g->options.trash_max)
+  if (g->state->trash.count + change->trashed >= g->options.trash_max)
     return registry_refuse(p, 507, 507, "The trash is full: %zu wrapped keys, csfle.trash.max. What expires makes room; until then nothing is deleted permanently and nothing rewrapped, unless csfle.trash.days=0", g->state->trash.count);
   if (csfle__random_fill(random, sizeof random) != 1) return registry_refuse(p, 500, 500, "Error while deleting key: no random bytes");
   for (size_t i = 0; i < sizeof random; i++) snprintf(text + 2 * i, 3, "%02x", random[i]);
   t.id = csfle__str(text);
   add_entry(change, &t);
+  change->trashed++;
   return true;
 }
 
@@ -148,16 +150,15 @@ static bool restore_dek(registry *g, const registry_trash *t, csfle__dek *dek, r
     return registry_refuse(p, 409, 40971, "Key '%.*s' already exists; the KEK of this name is another one than wrapped this key", CSFLE__FMT(dek->kek_name));
   if (now && (!t->replaced || csfle__eq(now->encrypted_key_material, dek->encrypted_key_material))) return taken(dek->subject, p);
   if (!now && !registry_keys_left(g, g->state->dek_count, p)) return false;
-  if (!now) {
-    registry_change_add(change, REGISTRY_KEYS, t->key, t->value);
-    return true;
-  }
-  csfle_buf value; /* the other material takes its place */
+  csfle_buf value;
+  bool      ok = true;
   csfle_buf_init(&value, 0, 0);
-  registry_put_dek_value(&value, now);
-  bool ok = registry_trash_put(g, change, k->kek, t->key, csfle__buf_view(&value), true, p);
-  dek->deleted = now->deleted;
-  csfle__buf_clear(&value);
+  if (now) { /* the other material takes its place */
+    registry_put_dek_value(&value, now);
+    ok = registry_trash_put(g, change, k->kek, t->key, csfle__buf_view(&value), true, p);
+    csfle__buf_clear(&value);
+  }
+  dek->deleted = !now || now->deleted; /* what a rewrap replaced was not, when its DEK was deleted later */
   registry_put_dek_value(&value, dek);
   registry_change_add(change, REGISTRY_KEYS, t->key, csfle__buf_view(&value));
   csfle_buf_free(&value);
@@ -183,9 +184,9 @@ bool registry_trash_restore(registry *g, csfle__bytes id, csfle_buf *out, regist
   }
   if (ok) {
     registry_put_trash(g, out, t);
-    csfle__log_line(g->out, 5, "audit", "trash entry %.*s restored: %s \"%.*s\"", CSFLE__FMT(t->id), kek ? "KEK" : "a DEK of KEK", CSFLE__FMT(kek ? kek->name : dek->kek_name));
     add_gone(&change, t->id);
-    ok = registry_change_commit(g, &change, p);
+    ok = registry_change_commit(g, &change, p); /* frees t */
+    if (ok) csfle__log_line(g->out, 5, "audit", "trash entry %.*s restored: %s \"%.*s\"", CSFLE__FMT(id), kek ? "KEK" : "a DEK of KEK", CSFLE__FMT(kek ? kek->name : dek->kek_name));
   } else {
     registry_change_drop(&change);
   }

@@ -88,6 +88,14 @@ ITEM("AB-7", the_trash_is_no_part_of_the_dek_registry,
      { "GET ~/keks?deleted=true&subjectPrefix=", NULL, OK("[]") }, { "GET ~/keks?deleted=true", NULL, OK("['k']") },
      { "POST /csfle/v1/trash/nothing/restore", NULL, NO(404, 40470, "Trash entry 'nothing' not found") })
 
+GROUP(rewrapped_and_deleted)
+
+ITEM("AB-7", material_from_before_a_rewrap_of_a_deleted_dek_comes_back_soft_deleted,
+     KEK("k"), DEK("again", "bTE="), { "POST ~/keks/k/deks/again?rewrap=true", "{'encryptedKeyMaterial':'anVuaw=='}", OK("{'...':1}") }, GONE("again"),
+     { "GET /csfle/v1/trash", NULL, OK("[" ENTRY("again", "deleted", "first") "," ENTRY("again", "deleted", "second") "]") },
+     { "POST /csfle/v1/trash/<first>/restore", NULL, OK(ENTRY("again", "deleted", "first")) }, { "GET ~/keks/k/deks/again", NULL, MISSING("again") },
+     { "GET ~/keks/k/deks/again?deleted=true", NULL, OK("{'encryptedKeyMaterial':'bTE=','deleted':true,'...':1}") })
+
 GROUP(without_a_trash, "-X", "csfle.trash.days=0")
 
 ITEM("AB-7", nothing_is_kept_when_it_is_off, KEK("k"), DEK("s", "bTE="), GONE("s"), TRASH(), DEK("s", "bTE="),
@@ -100,6 +108,13 @@ ITEM("AB-14", a_full_trash_refuses_rather_than_forgets, KEK("k"), DEK("a", "bTE=
      { "GET ~/keks/k/deks/c?deleted=true", NULL, OK("{'encryptedKeyMaterial':'bTM=','...':1}") },
      { "POST ~/keks/k/deks/c?rewrap=true", "{'encryptedKeyMaterial':'anVuaw=='}", NO(507, 507, "^The trash is full") },
      { "GET /csfle/v1/health", NULL, OK("{'ready':true,'warnings':[{'code':'trash-full','message':'$has:csfle.trash.max'}],'...':1}") })
+
+GROUP(a_trash_for_two, "-X", "csfle.trash.max=2")
+
+ITEM("AB-14", one_command_does_not_overfill_the_trash, KEK("k"), DEK("s", "bTE="),
+     { "POST ~/keks/k/deks/s", "{'version':2,'encryptedKeyMaterial':'bTI='}", OK("{'...':1}") }, { "POST ~/keks/k/deks/s", "{'version':3,'encryptedKeyMaterial':'bTM='}", OK("{'...':1}") },
+     { "DELETE ~/keks/k/deks/s", NULL, EMPTY }, { "DELETE ~/keks/k/deks/s?permanent=true", NULL, NO(507, 507, "^The trash is full") }, TRASH(),
+     { "GET ~/keks/k/deks/s/versions?deleted=true", NULL, OK("[1,2,3]") })
 
 /* ---- time ----------------------------------------------------------------------------------------------------------- */
 
