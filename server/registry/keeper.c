@@ -8,6 +8,8 @@
 
 #define TICK_MS  1000
 #define AGAIN_MS (3600 * 1000LL)
+#define JUMP_MS  (3600 * 1000LL)      /* by which the wall clock parts from the other */
+#define HOLD_MS  (24 * 3600 * 1000LL) /* nothing of the trash expires after that */
 
 struct registry_keeper {
   registry       *g;
@@ -16,6 +18,7 @@ struct registry_keeper {
   pthread_cond_t  wake;
   bool            ending;
   int64_t         every_ms, tidy_ms;
+  int64_t         apart_ms, hold_until; /* of the two clocks; on the monotonic one */
   struct { const char *code; int64_t at; } said[REGISTRY_WARNINGS_MAX]; /* when a warning was logged last */
 };
 
@@ -29,6 +32,26 @@ static void warn(registry_keeper *k, const registry_warning *list, int count, in
     k->said[at].code = list[i].code, k->said[at].at = now;
     csfle__log_line(k->g->out, 4, "warning", "%s: %s", list[i].code, list[i].text);
   }
+}
+
+static int64_t clocks_apart(const registry *g)
+{
+  return g->clock->wall_ms(g->clock->opaque) - g->clock->monotonic_ms(g->clock->opaque);
+}
+
+/* what expires is gone for good, and a clock that is wrong is put right again: there is time for that */
+static void expire(registry_keeper *k, int64_t now)
+{
+  int64_t apart = clocks_apart(k->g), jumped = apart - k->apart_ms;
+
+  if (jumped > JUMP_MS || jumped < -JUMP_MS) {
+    k->hold_until = now + HOLD_MS;
+    csfle__log_line(k->g->out, 4, "trash", "the clock jumped by %lld s: nothing in the trash expires for a day, so that it can be put right", (long long)(jumped / 1000));
+  }
+  k->apart_ms = apart;
+  if (now < k->hold_until) return;
+  size_t gone = registry_trash_expire(k->g);
+  if (gone) csfle__log_line(k->g->out, 6, "trash", "%zu entries have expired", gone);
 }
 
 static void *keep(void *opaque)
@@ -49,8 +72,7 @@ static void *keep(void *opaque)
     if (now - looked >= k->every_ms) {
       looked = now;
       warn(k, list, registry_look(k->g, &f, list), now);
-      size_t gone = registry_trash_expire(k->g);
-      if (gone) csfle__log_line(k->g->out, 6, "trash", "%zu entries have expired", gone);
+      expire(k, now);
     }
     if (now - tidied >= k->tidy_ms) {
       tidied = now;
@@ -75,6 +97,8 @@ registry_keeper *registry_keeper_start(registry *g, int64_t every_ms, int64_t ti
 
   k->g = g;
   k->every_ms = every_ms, k->tidy_ms = tidy_ms;
+  k->apart_ms = clocks_apart(g);
+  k->hold_until = INT64_MIN;
   pthread_mutex_init(&k->lock, NULL);
   pthread_condattr_init(&attr);
   pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
