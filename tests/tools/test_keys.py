@@ -218,6 +218,32 @@ def paging(w):
     few.shutdown()
 
 
+class Moving(Fake):
+    """takes the first data key away before it hands out a later part of them, as often as `times`"""
+
+    times = 1
+
+    def answer(self, path, query):
+        if path[0] == "csfle" and int(query.get("offset", 0)) > 0 and self.times:
+            self.times -= 1
+            self.deks["k"].pop(0)
+        return super().answer(path, query)
+
+
+def moving_lists(w):
+    """a list that changes while it is read hides nothing: it is read again, and refused when it never stands still"""
+    fake = Moving([kek("k")], [dek("k", f"s{i:02d}") for i in range(40)], page=10)
+    told = expect(w.run("dek", "list", "k", "-o", "json", "-r", fake.url), 0).out
+    same([d["subject"] for d in json.loads(told)], [f"s{i:02d}" for i in range(1, 40)], "data keys")
+    fake.times = 1
+    lines = [json.loads(line) for line in expect(w.run("keys", "backup", "-", "-r", fake.url), 0).out.splitlines()]
+    same([line["dek"]["subject"] for line in lines if "dek" in line], [f"s{i:02d}" for i in range(2, 40)], "data keys of a backup")
+    fake.times = 1000
+    fake.deks["k"] += [dek("k", f"t{i:03d}") for i in range(900)]
+    expect(w.run("keys", "backup", "-", "-r", fake.url), 1, out="^$", err="change too often to be read")
+    fake.shutdown()
+
+
 def the_registry_itself(w):
     """a csfle-registry tells all data keys of a KEK at once, wrapped; a shared KEK's need no KMS for that"""
     expect(w.run("kek", "create", "atonce", "--kms-type", "local-kms", "--kms-key", "demo", "--shared", "--kms-prop", "secret=@secret"), 0)
@@ -636,7 +662,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_a_shared_kek, moves_against_rules, away_and_denied,
+TESTS = [kek_table, report_formats, paging, moving_lists, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_a_shared_kek, moves_against_rules, away_and_denied,
          hostile_names]
 
 

@@ -39,39 +39,65 @@ bool kms_prop_secret(csfle__bytes name)
 
 /* ---- lists */
 
-int list_each(registry *r, const char *path, int (*one)(void *opaque, yyjson_val *item), void *opaque)
+/* the list was another one when its next part was asked for */
+#define LIST_CHANGED (-1)
+#define LIST_TRIES   5
+
+/* one item as text, for comparing */
+static int put_item(csfle_buf *b, yyjson_val *item)
 {
-  csfle_buf   page, first;
+  csfle__buf_clear(b);
+  return !item || csfle__json_put_value(b, item, NULL) == CSFLE_OK ? 0 : no_memory();
+}
+
+/* Each part begins with the last item of the one before: when it is another, something was taken out or put in before it,
+   and an item would be missed or told twice. */
+static int read_parts(registry *r, const char *path, int (*one)(void *opaque, yyjson_val *item), void *opaque)
+{
+  csfle_buf   text, first, last;
   yyjson_val *answer, *item;
-  size_t      i, n, offset = 0;
+  size_t      i, n, offset = 0, overlap = 0;
   int         rc = 0;
 
-  csfle_buf_init(&page, 0, 0);
+  csfle_buf_init(&text, 0, 0);
   csfle_buf_init(&first, 0, 0);
+  csfle_buf_init(&last, 0, 0);
   for (bool more = true; more && !rc && !stop_wanted();) {
-    csfle__buf_clear(&page);
-    if (csfle__buf_printf(&page, NULL, "%s%coffset=%zu&limit=%d", path, strchr(path, '?') ? '&' : '?', offset, PAGE) != CSFLE_OK || !csfle__buf_cstr(&page))
+    csfle__buf_clear(&text);
+    if (csfle__buf_printf(&text, NULL, "%s%coffset=%zu&limit=%d", path, strchr(path, '?') ? '&' : '?', offset - overlap, PAGE) != CSFLE_OK || !csfle__buf_cstr(&text))
       rc = no_memory();
-    else rc = registry_call(r, "GET", csfle__buf_cstr(&page), CSFLE__NONE, false, &answer);
+    else rc = registry_call(r, "GET", csfle__buf_cstr(&text), CSFLE__NONE, false, &answer);
     if (rc) break;
     if (!yyjson_is_arr(answer)) {
       rc = fail(EXIT_FAILED, "GET %s: the registry's answer is no list", path);
       break;
     }
-    /* a registry that knows no offset answers the same again: that was all */
-    csfle__buf_clear(&page);
-    if (csfle__json_put_value(&page, yyjson_arr_get_first(answer), NULL) != CSFLE_OK && yyjson_arr_size(answer)) rc = no_memory();
-    if (offset && csfle__eq(csfle__buf_view(&page), csfle__buf_view(&first))) break;
+    if ((rc = put_item(&text, yyjson_arr_get_first(answer))) != 0) break;
+    if (overlap && !csfle__eq(csfle__buf_view(&text), csfle__buf_view(&last))) {
+      rc = csfle__eq(csfle__buf_view(&text), csfle__buf_view(&first)) ? 0 : LIST_CHANGED; /* a registry that knows no offset answers the same again: that was all */
+      break;
+    }
+    if (offset && !overlap && csfle__eq(csfle__buf_view(&text), csfle__buf_view(&first))) break;
     csfle__buf_clear(&first);
-    if (!rc && csfle__buf_put(&first, page.ptr, page.len, NULL) != CSFLE_OK) rc = no_memory();
+    if (csfle__buf_put(&first, text.ptr, text.len, NULL) != CSFLE_OK) rc = no_memory();
     yyjson_arr_foreach(answer, i, n, item)
-      if (!rc) rc = one(opaque, item);
-    offset += yyjson_arr_size(answer);
-    more = yyjson_arr_size(answer) > 0;
+      if (!rc && i >= overlap) rc = one(opaque, item);
+    n = yyjson_arr_size(answer);
+    more = n > overlap;
+    offset += n - (n ? overlap : 0);
+    overlap = n > 1; /* parts of one item each: as many as there are */
+    if (!rc) rc = put_item(&last, yyjson_arr_get_last(answer));
   }
-  csfle_buf_free(&page);
+  csfle_buf_free(&text);
   csfle_buf_free(&first);
+  csfle_buf_free(&last);
   return rc;
+}
+
+int list_each(registry *r, const char *path, int (*one)(void *opaque, yyjson_val *item), void *opaque)
+{
+  int rc = read_parts(r, path, one, opaque);
+  return rc == LIST_CHANGED ? fail(EXIT_FAILED, "GET %s: the list changed while it was read; run it again", path) : rc;
 }
 
 int schemas_each(registry *r, int (*one)(void *opaque, yyjson_val *schema), void *opaque)
@@ -154,6 +180,12 @@ static int deks_one_by_one(keyset_kek *k, registry *r, const char *kek)
   return rc;
 }
 
+static void drop_deks(keyset_kek *k)
+{
+  for (size_t i = 0; i < k->count; i++) csfle__dek_free(k->deks[i]);
+  k->count = 0;
+}
+
 static int fetch_deks(keyset_kek *k, registry *r, const char *kek)
 {
   csfle_buf   path;
@@ -167,7 +199,11 @@ static int fetch_deks(keyset_kek *k, registry *r, const char *kek)
     r->foreign = true; /* no csfle-registry */
     rc = deks_one_by_one(k, r, kek);
   } else if (!rc && (rc = registry_path(&path, "/csfle/v1/keks/%s/deks?deleted=true", kek)) == 0) {
-    rc = list_each(r, csfle__buf_cstr(&path), add_dek, k);
+    for (int i = 0; i < LIST_TRIES && (i == 0 || rc == LIST_CHANGED); i++) { /* producers make data keys while we read */
+      drop_deks(k);
+      rc = read_parts(r, csfle__buf_cstr(&path), add_dek, k);
+    }
+    if (rc == LIST_CHANGED) rc = fail(EXIT_FAILED, "the data keys of KEK '%s' change too often to be read; run it again", kek);
   }
   csfle_buf_free(&path);
   if (k->count) qsort(k->deks, k->count, sizeof *k->deks, by_subject);
@@ -209,7 +245,7 @@ int keyset_fetch(keyset *s, registry *r, const char *only)
 void keyset_free(keyset *s)
 {
   for (size_t i = 0; i < s->count; i++) {
-    for (size_t k = 0; k < s->at[i].count; k++) csfle__dek_free(s->at[i].deks[k]);
+    drop_deks(&s->at[i]);
     csfle__free(s->at[i].deks);
     csfle__kek_free(s->at[i].kek);
   }
