@@ -72,7 +72,7 @@ static void *ask(void *opaque)
 static void *stop(void *opaque)
 {
   (void)opaque;
-  registry_http_stop(http);
+  if (!registry_http_stop(http, 20000)) abort();
   atomic_store(&stopped, true);
   return NULL;
 }
