@@ -110,6 +110,18 @@ static csfle_status push_role(csfle__alicloud_login *l, csfle__bytes role, csfle
   return rc == CSFLE_OK && session.len ? csfle__secret_copy(&l->role_session, session, err) : rc;
 }
 
+/* A profile that says what the environment may say too. */
+static csfle_status use_oidc(csfle__alicloud_login *l, csfle__bytes profile, csfle__bytes provider, csfle__bytes file, csfle__bytes role, csfle__bytes session, csfle_error *err)
+{
+  if (!provider.len || !file.len || !role.len)
+    return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: profile '%.*s' has no provider, token file or role for OIDC", profile.len > 60 ? 60 : (int)profile.len, (const char *)profile.ptr);
+  l->source = OIDC;
+  csfle_status rc = csfle__secret_copy(&l->env[V_OIDC_ARN], provider, err);
+  if (rc == CSFLE_OK) rc = csfle__secret_copy(&l->env[V_OIDC_FILE], file, err);
+  if (rc == CSFLE_OK) rc = csfle__secret_copy(&l->env[V_ROLE2], role, err);
+  return rc == CSFLE_OK && session.len && !l->assume ? csfle__secret_copy(&l->role_session, session, err) : rc;
+}
+
 /* ~/.aliyun/config.json */
 static csfle_status use_config(csfle__alicloud_login *l, csfle_error *err)
 {
@@ -127,6 +139,9 @@ static csfle_status use_config(csfle__alicloud_login *l, csfle_error *err)
     bool         arn = csfle__eq_str(mode, "RamRoleArn");
     if (!csfle__eq(csfle__json_member_text(p, "name"), name)) continue;
     if (csfle__eq_str(mode, "EcsRamRole")) l->source = ECS;
+    else if (csfle__eq_str(mode, "OIDC"))
+      rc = use_oidc(l, name, csfle__json_member_text(p, "oidc_provider_arn"), csfle__json_member_text(p, "oidc_token_file"), csfle__json_member_text(p, "ram_role_arn"),
+                    csfle__json_member_text(p, "role_session_name"), err);
     else if (csfle__eq_str(mode, "AK") || csfle__eq_str(mode, "StsToken") || arn) {
       if (!id.len || !key.len) continue;
       l->source = KEYS;
@@ -150,6 +165,9 @@ static csfle_status use_file(csfle__alicloud_login *l, csfle_error *err)
     l->source = ECS;
     return CSFLE_OK;
   }
+  if (csfle__eq_str(type, "oidc_role_arn"))
+    return use_oidc(l, name, csfle__aws_profile_get(f, false, name, "oidc_provider_arn"), csfle__aws_profile_get(f, false, name, "oidc_token_file_path"),
+                    csfle__aws_profile_get(f, false, name, "role_arn"), csfle__aws_profile_get(f, false, name, "role_session_name"), err);
   if (!arn && !csfle__eq_str(type, "access_key") && !csfle__eq_str(type, "sts"))
     return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: type '%.*s' of profile '%.*s' is not supported", type.len > 40 ? 40 : (int)type.len, (const char *)type.ptr, CSFLE__FMT(name));
   if (!id.len || !key.len) return csfle__fail(err, CSFLE_E_CONFIG, "alicloud-kms: profile '%.*s' has no access_key_id or access_key_secret", CSFLE__FMT(name));
@@ -268,6 +286,18 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
   }
   if (start(a, l, err) != CSFLE_OK) return CSFLE__FAIL;
 
+  if (l->source == NOTHING && set_path(l, CSFLE__NONE, "/.aliyun/config.json")) {
+    CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
+    csfle__secret_move(&l->file, &io->need_value);
+    if (l->file.len && use_config(l, err) != CSFLE_OK) return CSFLE__FAIL;
+  }
+  /* the vendor's libraries for Java and Python look for the first name, that for Go for the second */
+  if (l->source == NOTHING && set_path(l, env(l, V_FILE), "/.alibabacloud/credentials.ini")) {
+    CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
+    if (!io->need_value.len && !env(l, V_FILE).len && set_path(l, CSFLE__NONE, "/.alibabacloud/credentials")) CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
+    csfle__secret_move(&l->file, &io->need_value);
+    if (l->file.len && use_file(l, err) != CSFLE_OK) return CSFLE__FAIL;
+  }
   if (l->source == OIDC) {
     if (!set_path(l, env(l, V_OIDC_FILE), "")) return no_credentials(err);
     CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
@@ -288,18 +318,6 @@ csfle__next csfle__alicloud_login_step(csfle__alicloud *a, csfle__alicloud_login
       goto oidc;
     }
     if (take(l, call, &about, err) != CSFLE_OK) return CSFLE__FAIL;
-  }
-  if (l->source == NOTHING && set_path(l, CSFLE__NONE, "/.aliyun/config.json")) {
-    CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
-    csfle__secret_move(&l->file, &io->need_value);
-    if (l->file.len && use_config(l, err) != CSFLE_OK) return CSFLE__FAIL;
-  }
-  /* the vendor's libraries for Java and Python look for the first name, that for Go for the second */
-  if (l->source == NOTHING && set_path(l, env(l, V_FILE), "/.alibabacloud/credentials.ini")) {
-    CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
-    if (!io->need_value.len && !env(l, V_FILE).len && set_path(l, CSFLE__NONE, "/.alibabacloud/credentials")) CSFLE__KMS_NEED(l, io, CSFLE__NEED_FILE, l->path);
-    csfle__secret_move(&l->file, &io->need_value);
-    if (l->file.len && use_file(l, err) != CSFLE_OK) return CSFLE__FAIL;
   }
   if ((l->source == NOTHING || l->source == ECS) && !csfle__truthy(env(l, V_ECS_OFF))) {
     if (get_request(a, call, "PUT", METADATA "/latest/api/token", CSFLE__NONE, CSFLE__HOST_LOCAL, err) != CSFLE_OK ||

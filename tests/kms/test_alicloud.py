@@ -279,7 +279,7 @@ def _():
     need(len(proxy.seen) == 1, "tried again")
 
 
-@tap.case("a role by an OIDC token, from its file, unsigned")
+@tap.case("a role by an OIDC token, from its file, unsigned; as the environment says, and by profile")
 def _():
     token = os.path.join(folder, "oidc.jwt")
     with open(token, "w", encoding="ascii") as f:
@@ -290,6 +290,18 @@ def _():
     fresh()
     good(wrap(props={}, env=env))
     need(actions() == ["AssumeRoleWithOIDC", "Encrypt"], cloud.requests)
+    home = os.path.join(folder, "oidc-home")
+    os.makedirs(os.path.join(home, ".aliyun"))
+    profile = {"name": "p", "mode": "OIDC", "oidc_provider_arn": "acs:ram::1:oidc-provider/k8s", "oidc_token_file": token, "ram_role_arn": ROLE, "role_session_name": "pod"}
+    with open(os.path.join(home, ".aliyun/config.json"), "w", encoding="ascii") as f:
+        json.dump({"current": "p", "profiles": [profile]}, f)
+    ini = os.path.join(folder, "oidc.ini")
+    with open(ini, "w", encoding="ascii") as f:
+        f.write(f"[default]\ntype = oidc_role_arn\noidc_provider_arn = {profile['oidc_provider_arn']}\noidc_token_file_path = {token}\nrole_arn = {ROLE}\nrole_session_name = pod\n")
+    for where in ({"HOME": home}, {"ALIBABA_CLOUD_CREDENTIALS_FILE": ini}):
+        fresh()
+        good(wrap(props={}, env={**HERE, **where}))
+        need(actions() == ["AssumeRoleWithOIDC", "Encrypt"] and cloud.requests[0][1]["RoleSessionName"] == "pod", cloud.requests)
     bad(wrap(props={}, env={**env, "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "acs:ram::1:oidc-provider/other"}), "UNAUTHENTICATED", 400, "AssumeRoleWithOIDC", "AuthenticationFail")
     bad(wrap(props={}, env={**env, "ALIBABA_CLOUD_OIDC_TOKEN_FILE": token + ".none"}), "CONFIG", 0, "OIDC token file")
 

@@ -174,6 +174,8 @@ TEST(credentials_come_from_every_source_of_the_chain)
     { "OIDC", NULL, P({ "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "p" }, { "ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/t" }, { "ALIBABA_CLOUD_ROLE_ARN", "r" }), P({ "/t", "jwt" }), A({ 200, KEYS("OIDC"), NULL }, ok), 2, "OIDC", CSFLE_OK, NULL },
     { "config", NULL, P({ "HOME", "/h" }), P({ "/h/.aliyun/config.json", "{\"current\":\"b\",\"profiles\":[{\"name\":\"a\",\"mode\":\"AK\"},{\"name\":\"b\",\"mode\":\"AK\",\"access_key_id\":\"CFG\",\"access_key_secret\":\"x\"}]}" }), A(ok), 1, "CFG", CSFLE_OK, NULL },
     { "config role", NULL, P({ "HOME", "/h" }, { "ALIBABA_CLOUD_PROFILE", "b" }), P({ "/h/.aliyun/config.json", "{\"profiles\":[{\"name\":\"b\",\"mode\":\"RamRoleArn\",\"access_key_id\":\"CFG\",\"access_key_secret\":\"x\",\"ram_role_arn\":\"r\"}]}" }), A({ 200, KEYS("ROLE"), NULL }, ok), 2, "ROLE", CSFLE_OK, NULL },
+    { "config OIDC", NULL, P({ "HOME", "/h" }), P({ "/t", "jwt" }, { "/h/.aliyun/config.json", "{\"current\":\"b\",\"profiles\":[{\"name\":\"b\",\"mode\":\"OIDC\",\"oidc_provider_arn\":\"p\",\"oidc_token_file\":\"/t\",\"ram_role_arn\":\"r\"}]}" }), A({ 200, KEYS("OIDC"), NULL }, ok), 2, "OIDC", CSFLE_OK, NULL },
+    { "file OIDC", NULL, P({ "ALIBABA_CLOUD_CREDENTIALS_FILE", "/f" }), P({ "/f", "[default]\ntype=oidc_role_arn\nrole_arn=r\n" }), NULL, 0, NULL, CSFLE_E_CONFIG, "no provider, token file or role" },
     { "config mode", NULL, P({ "HOME", "/h" }), P({ "/h/.aliyun/config.json", "{\"current\":\"b\",\"profiles\":[{\"name\":\"b\",\"mode\":\"External\"}]}" }), NULL, 0, NULL, CSFLE_E_CONFIG, "mode 'External'" },
     { "file", NULL, P({ "HOME", "/h" }), P({ "/h/.alibabacloud/credentials", "[default]\ntype = sts\naccess_key_id = FILE\naccess_key_secret = x\nsecurity_token = t\n" }), A(ok), 1, "FILE", CSFLE_OK, NULL },
     { "file of Java", NULL, P({ "HOME", "/h" }), P({ "/h/.alibabacloud/credentials.ini", "[default]\ntype=access_key\naccess_key_id=INI\naccess_key_secret=x\n" }, { "/h/.alibabacloud/credentials", "" }), A(ok), 1, "INI", CSFLE_OK, NULL },
@@ -303,4 +305,5 @@ TEST(every_failed_allocation_is_survived_and_secrets_are_wiped)
   TORTURE(tortured(P({ "alicloud.kms.accessKeyId", "a" }, { "alicloud.kms.accessKeySecret", "b" }, { "alicloud.kms.roleArn", "r" }), NULL, NULL, two, 2));
   TORTURE(tortured(NULL, P({ "HOME", "/h" }), P({ "/h/.alibabacloud/credentials", "[default]\ntype=access_key\naccess_key_id=FILE\naccess_key_secret=x\n" }), two + 1, 1));
   TORTURE(tortured(NULL, NULL, NULL, ecs, 4));
+  TORTURE(tortured(NULL, P({ "HOME", "/h" }), P({ "/t", "jwt" }, { "/h/.aliyun/config.json", "{\"current\":\"b\",\"profiles\":[{\"name\":\"b\",\"mode\":\"OIDC\",\"oidc_provider_arn\":\"p\",\"oidc_token_file\":\"/t\",\"ram_role_arn\":\"r\",\"role_session_name\":\"s\"}]}" }), two, 2));
 }
