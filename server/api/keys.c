@@ -36,9 +36,16 @@ static bool take_bool(registry_call *c, const char *name, bool *out)
   return true;
 }
 
+typedef struct numbered {
+  csfle__pair pair;
+  size_t      at;
+} numbered;
+
 static int by_name(const void *a, const void *b)
 {
-  return csfle__cmp_utf16(((const csfle__pair *)a)->name, ((const csfle__pair *)b)->name);
+  const numbered *x = (const numbered *)a, *y = (const numbered *)b;
+  int             c = csfle__cmp_utf16(x->pair.name, y->pair.name);
+  return c ? c : (x->at > y->at) - (x->at < y->at);
 }
 
 static bool take_pairs(registry_call *c, yyjson_val *v, csfle__pairs *out)
@@ -50,22 +57,22 @@ static bool take_pairs(registry_call *c, yyjson_val *v, csfle__pairs *out)
   if (!v || yyjson_is_null(v)) return true;
   if (!yyjson_is_obj(v)) return registry_refuse(&c->problem, 400, 400, "Cannot deserialize value of \"kmsProps\": it is no object");
   out->at = (csfle__pair *)must(csfle__arena_alloc(&c->rq->arena, (yyjson_obj_size(v) + 1) * sizeof *out->at));
+  numbered *all = (numbered *)must(csfle__calloc(yyjson_obj_size(v) + 1, sizeof *all));
+  size_t    count = 0;
+  bool      ok = true;
   yyjson_obj_foreach(v, i, n, k, x)
   {
-    csfle__bytes name = csfle__json_text(k), value;
-    if (!take_text(c, "kmsProps", x, &value)) return false;
-    if (!value.ptr) continue;
-    size_t at = 0; /* the last of two of a name counts */
-    while (at < out->count && !csfle__eq(out->at[at].name, name)) at++;
-    if (at == out->count) {
-      name = csfle__arena_copy(&c->rq->arena, name);
-      if (!name.ptr) registry_out_of_memory();
-      out->at[out->count++].name = name;
-    }
-    out->at[at].value = value;
+    ok = ok && take_text(c, "kmsProps", x, &all[count].pair.value);
+    if (!ok || !all[count].pair.value.ptr) continue;
+    all[count].pair.name = registry_copied(&c->rq->arena, csfle__json_text(k));
+    all[count].at = count;
+    count++;
   }
-  qsort(out->at, out->count, sizeof *out->at, by_name);
-  return true;
+  if (count) qsort(all, count, sizeof *all, by_name);
+  for (i = 0; i < count; i++) /* the last of two of a name counts */
+    if (i + 1 == count || !csfle__eq(all[i].pair.name, all[i + 1].pair.name)) out->at[out->count++] = all[i].pair;
+  csfle__free(all);
+  return ok;
 }
 
 static bool read_kek(registry_call *c, registry_kek_request *r)

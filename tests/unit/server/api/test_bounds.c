@@ -1,0 +1,69 @@
+/* What a caller can make large costs what it is worth. AB-14. */
+#include "server/api/api.h"
+#include "tests/unit/server/registry/rig.h"
+
+#include <time.h>
+
+static registry_http_app app;
+
+/* the answer's body, owned; its status to *status */
+static csfle_buf ask(const char *method, const char *target, csfle__bytes body, int *status)
+{
+  registry_request rq = { .method = method, .content_type = BYTES("application/json"), .may_block = true, .confidential = true };
+  registry_reply   reply = { 0 };
+  csfle_buf_init(&rq.body, 0, CSFLE_BUF_WIPE);
+  csfle_buf_init(&reply.body, 0, 0);
+  put_bytes(&rq.body, body);
+  assert_true(registry_target_parse(&rq, target));
+  app.begin(app.opaque, &rq, &reply);
+  if (!reply.status) assert_int_equal(app.handle(app.opaque, &rq, &reply), REGISTRY_ANSWERED);
+  *status = reply.status;
+  csfle_buf_free(&rq.body);
+  csfle__arena_free(&rq.arena);
+  put_bytes(&reply.body, csfle__view("", 1));
+  return reply.body;
+}
+
+static double cpu_s(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* creates a KEK with so many properties; what it took */
+static double with_props(int count)
+{
+  csfle_buf body;
+  int       status;
+  csfle_buf_init(&body, 0, 0);
+  must_ok(csfle__buf_printf(&body, NULL, "{\"name\":\"k%d\",\"kmsType\":\"t\",\"kmsKeyId\":\"i\",\"kmsProps\":{", count));
+  for (int i = 0; i < count; i++) must_ok(csfle__buf_printf(&body, NULL, "%s\"p%d\":\"\"", i ? "," : "", i * 7919 % count));
+  put(&body, "}}");
+  double    from = cpu_s();
+  csfle_buf answer = ask("POST", "/dek-registry/v1/keks", csfle__buf_view(&body), &status);
+  double    took = cpu_s() - from;
+  assert_int_equal(status, 200);
+  csfle_buf_free(&answer);
+  csfle_buf_free(&body);
+  return took;
+}
+
+TEST(AB_14_properties_of_a_kek_cost_no_more_than_sorting_them)
+{
+  registry_log *log;
+  registry     *g = rig_open(&log);
+  registry_api *api = registry_api_new(g, REGISTRY_ANONYMOUS_WRITE, -1);
+  int           status;
+  app = registry_api_app(api);
+  csfle_buf answer = ask("POST", "/dek-registry/v1/keks", BYTES("{\"name\":\"k\",\"kmsType\":\"t\",\"kmsKeyId\":\"i\",\"kmsProps\":{\"b\":\"1\",\"a\":1,\"b\":\"2\",\"c\":null,\"a\":null}}"), &status);
+  assert_non_null(strstr((const char *)answer.ptr, "\"kmsProps\":{\"a\":\"1\",\"b\":\"2\"}"));
+  csfle_buf_free(&answer);
+  answer = ask("POST", "/dek-registry/v1/keks", BYTES("{\"name\":\"l\",\"kmsType\":\"t\",\"kmsKeyId\":\"i\",\"kmsProps\":{\"b\":\"1\",\"a\":[],\"c\":\"1\"}}"), &status);
+  assert_int_equal(status, 400);
+  csfle_buf_free(&answer);
+  double few = with_props(8000), many = with_props(64000); /* eight times as many: 8 to 10 times the work, or 64 */
+  if (many > 25 * few) fail_msg("8000 took %.3f s, 64000 %.3f s", few, many);
+  registry_api_free(api);
+  registry_close(g);
+}
