@@ -108,3 +108,23 @@ TEST(a_request_that_comes_in_while_it_stops_does_not_wait)
 {
   stop_while(true);
 }
+
+TEST(a_stop_that_has_waited_long_enough_says_so)
+{
+  registry_http_options o = { .listeners = { { "127.0.0.1", 0, false } }, .listener_count = 1, .max_body_bytes = 1000, .workers = 1, .queue = 4, .connections = 10, .blocking_wait_ms = 1000, .idle_timeout_s = 30 };
+  registry_http_app     app = { NULL, begin, handle, settled, settle };
+  pthread_t             client;
+
+  hold_begin = false;
+  atomic_store(&held, false), atomic_store(&go, false), atomic_store(&handled, 0);
+  parked = false;
+  assert_ok(registry_http_start(&http, &o, &app, &quiet, err));
+  pthread_create(&client, NULL, ask, NULL);
+  while (!atomic_load(&held)) nap(1);
+  assert_false(registry_http_stop(http, 50));
+  atomic_store(&go, true);
+  assert_true(registry_http_stop(http, 20000));
+  pthread_join(client, NULL);
+  pthread_join(waker, NULL);
+  assert_int_equal(atomic_load(&handled), 2);
+}
