@@ -96,6 +96,11 @@ csfle_status csfle__json_parse(yyjson_doc **out, csfle__bytes text, csfle_error 
   return parse(out, text, 0, csfle__json_alc(), err);
 }
 
+csfle_status csfle__json_parse_into(yyjson_doc **out, csfle__bytes text, const yyjson_alc *alc, csfle_error *err)
+{
+  return parse(out, text, 0, alc, err);
+}
+
 csfle_status csfle__json_parse_secret(yyjson_doc **out, csfle__bytes text, csfle_error *err)
 {
   return parse(out, text, 0, &wiping, err);

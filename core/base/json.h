@@ -17,6 +17,8 @@
  * Owner frees with yyjson_doc_free. Memory comes from core/base/alloc.h.
  */
 csfle_status csfle__json_parse(yyjson_doc **out, csfle__bytes text, csfle_error *err);
+/** As csfle__json_parse, with memory from @p alc. */
+csfle_status csfle__json_parse_into(yyjson_doc **out, csfle__bytes text, const yyjson_alc *alc, csfle_error *err);
 /** As csfle__json_parse, with comments and trailing content rules of Avro texts: comments allowed [schemas 3.1]. */
 csfle_status csfle__json_parse_comments(yyjson_doc **out, csfle__bytes text, csfle_error *err);
 /** As csfle__json_parse for a text that holds plaintext: the document's memory is wiped before it is released. */

@@ -130,14 +130,14 @@ static void apply_own(registry_state *s, yyjson_val *key, yyjson_val *value)
   if (max > c->max_id) c->max_id = (int32_t)max;
 }
 
-void registry_record_parse(const registry_record *r, registry_parsed *out)
+void registry_record_parse(const registry_record *r, const yyjson_alc *alc, registry_parsed *out)
 {
   csfle_status key = CSFLE_OK, value = CSFLE_OK;
 
   *out = (registry_parsed){ .r = { r->topic, r->offset, r->ts, CSFLE__NONE, CSFLE__NONE } };
   if (r->topic >= REGISTRY_TOPICS) return;
-  key = csfle__json_parse(&out->key, r->key, NULL);
-  if (r->value.ptr) value = csfle__json_parse(&out->value, r->value, NULL);
+  key = csfle__json_parse_into(&out->key, r->key, alc, NULL);
+  if (r->value.ptr) value = csfle__json_parse_into(&out->value, r->value, alc, NULL);
   if (key == CSFLE_E_NOMEM || value == CSFLE_E_NOMEM) registry_out_of_memory();
   if (key != CSFLE_OK || !yyjson_is_obj(yyjson_doc_get_root(out->key))) out->wrong = "its key is no JSON object";
   else if (value != CSFLE_OK) out->wrong = "its value is no JSON";
@@ -182,7 +182,7 @@ void registry_state_apply_parsed(registry_state *s, const registry_parsed *p)
 void registry_state_apply(registry_state *s, const registry_record *r)
 {
   registry_parsed p;
-  registry_record_parse(r, &p);
+  registry_record_parse(r, csfle__json_alc(), &p);
   registry_state_apply_parsed(s, &p);
   registry_parsed_free(&p);
 }

@@ -154,7 +154,8 @@ typedef struct registry_parsed {
   yyjson_doc     *key, *value;
   const char     *wrong; /**< why it is to be skipped, or NULL */
 } registry_parsed;
-void registry_record_parse(const registry_record *r, registry_parsed *out);
+/** @p alc: where its documents lie, for registry_parsed_free or the end of that memory. */
+void registry_record_parse(const registry_record *r, const yyjson_alc *alc, registry_parsed *out);
 void registry_parsed_free(registry_parsed *p);
 void registry_state_apply_parsed(registry_state *s, const registry_parsed *p);
 
