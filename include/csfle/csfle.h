@@ -289,8 +289,9 @@ CSFLE_EXPORT int csfle_exchange_address(csfle_exchange *x, const void *ip, size_
 typedef struct csfle_kms_call csfle_kms_call; /**< one wrap or unwrap, finished now or later, from any thread */
 
 /**
- * A KMS of the application's own: one open key at a time for each key id and set of properties, kept open between calls.
- * wrap and unwrap may be called by several threads at once, also on one open key.
+ * A KMS of the application's own. A key stays open between calls with the same key id and properties, and is opened anew after
+ * csfle_client_forget_keys or a refusal. All four functions may be called by several threads at once, wrap and unwrap also on
+ * one open key.
  */
 struct csfle_kms {
   size_t      size; /**< sizeof(csfle_kms) */
