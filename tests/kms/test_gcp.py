@@ -8,7 +8,6 @@ import base64
 import json
 import os
 import sys
-import time
 import urllib.error
 import urllib.request
 

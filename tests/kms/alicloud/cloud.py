@@ -100,7 +100,7 @@ class Cloud:
                         "Recommend": f"https://api.aliyun.com/troubleshoot?q={e.code}&product=Kms"}
                 return e.http, json.dumps(body), {"Content-Type": "application/json"}
 
-    def user(self, key_id, token, action):
+    def user(self, key_id, token):
         user = self.users.get(key_id)
         if not user:
             raise Refusal(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
@@ -140,7 +140,7 @@ class Cloud:
             raise Refusal(400, "InvalidContentHash", "x-acs-content-sha256 is not that of the body.")
         canonical = "\n".join([r.method, "/", "&".join(f"{quote(k)}={quote(v)}" for k, v in sorted(pairs_of(query))),
                                "".join(f"{n}:{sent[n]}\n" for n in names), ";".join(names), digest])
-        user = self.user(key_id, sent.get("x-acs-security-token"), None)
+        user = self.user(key_id, sent.get("x-acs-security-token"))
         to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
         if not hmac.compare_digest(hmac.new(user.secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest(), given):
             raise Refusal(400, "SignatureDoesNotMatch", f"Specified signature does not match our calculation. server StringToSign is [{to_sign}] server CanonicalRequest is [{canonical}]")
@@ -220,7 +220,7 @@ class Cloud:
             given = p.pop("Signature", "")
             if p.get("SignatureMethod") != "HMAC-SHA1" or p.get("SignatureVersion") != "1.0" or set(url) & set(form):
                 raise Refusal(400, "IncompleteSignature", "The request signature does not conform to Aliyun standards.")
-            user = self.user(p.get("AccessKeyId"), p.get("SecurityToken"), None)
+            user = self.user(p.get("AccessKeyId"), p.get("SecurityToken"))
             to_sign = "POST&%2F&" + quote("&".join(f"{quote(k)}={quote(v)}" for k, v in sorted(p.items())))
             if not hmac.compare_digest(base64.b64encode(hmac.new((user.secret + "&").encode(), to_sign.encode(), hashlib.sha1).digest()).decode(), given):
                 raise Refusal(400, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation. server string to sign is:" + to_sign)
