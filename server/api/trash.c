@@ -5,9 +5,8 @@
 
 bool registry_trash_list(registry_call *c)
 {
-  registry_limits all = { INT32_MAX, INT32_MAX };
-  size_t          offset, limit;
-  if (!registry_page(c, all, &offset, &limit)) return false;
+  size_t offset, limit;
+  if (!registry_page(c, (registry_limits){ 1000, 10000 }, &offset, &limit)) return false;
   registry_begin(c->g, false);
   registry_put_trash_list(c->g, c->out, offset, limit); /* it may be long: not on the thread that polls */
   c->rq->position = registry_end(c->g);

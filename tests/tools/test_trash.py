@@ -87,6 +87,23 @@ def listed_and_restored(w):
     registry.stop()
 
 
+def large_trash(w):
+    """a trash of more entries than are told at once is listed and restored whole"""
+    registry = w.registry()
+    url = registry.url
+    call(url, "POST", KEKS, {"name": "k", "kmsType": "t", "kmsKeyId": "i"})
+    for version in range(1, 1103):
+        call(url, "POST", f"{KEKS}/k/deks/s", {"encryptedKeyMaterial": "YQ==", "version": version})
+    for end in ("", "?permanent=true"):
+        call(url, "DELETE", f"{KEKS}/k/deks/s{end}")
+    need(len(call(url, "GET", "/csfle/v1/trash")) == 1000, "told at once")
+    entries = json.loads(run(url, "trash", "list", "-o", "json").stdout)
+    need(sorted(e["version"] for e in entries) == list(range(1, 1103)), f"{len(entries)} entries")
+    need(len(run(url, "trash", "restore", "--kek-name", "k").stdout.splitlines()) == 1102, "restored")
+    need(len(call(url, "GET", f"{KEKS}/k/deks/s/versions?deleted=true")) == 1102, "versions")
+    registry.stop()
+
+
 def refusals(w):
     """what cannot be restored is said, and nothing changes"""
     registry = w.registry()
@@ -164,7 +181,7 @@ def other_registries(w):
     server.shutdown()
 
 
-TESTS = [listed_and_restored, refusals, newest_of_several, doctor, other_registries]
+TESTS = [listed_and_restored, large_trash, refusals, newest_of_several, doctor, other_registries]
 
 
 def main():

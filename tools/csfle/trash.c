@@ -68,20 +68,39 @@ static int print_array(const args *a, yyjson_val *entries)
   return rc == CSFLE_OK ? 0 : fail(EXIT_FAILED, "no memory to print the answer");
 }
 
-/* the trash; EXIT_MISSING becomes a complaint that says why */
-static int fetch(registry *r, const args *a, yyjson_val **entries)
+static int add_entry(void *opaque, yyjson_val *item)
 {
-  int rc = registry_open(r, &a->props);
-  if (rc == 0) rc = registry_call(r, "GET", TRASH_PATH, CSFLE__NONE, true, entries);
-  return rc == EXIT_MISSING ? fail(rc, "this registry has no trash: it is not csfle-registry, or an older one") : rc;
+  csfle_buf *all = opaque;
+  if (csfle__buf_putc(all, all->len ? ',' : '[', NULL) == CSFLE_OK && csfle__json_put_value(all, item, NULL) == CSFLE_OK) return 0;
+  return fail(EXIT_FAILED, "no memory for the trash");
+}
+
+/* the whole trash as one array, owned; EXIT_MISSING becomes a complaint that says why */
+static int fetch(registry *r, const args *a, yyjson_doc **entries)
+{
+  csfle_buf   all;
+  csfle_error err = CSFLE_ERROR_INIT;
+  yyjson_val *answer;
+  int         rc = registry_open(r, &a->props);
+
+  csfle_buf_init(&all, 0, 0);
+  if (rc == 0) rc = registry_call(r, "GET", TRASH_PATH "?limit=1", CSFLE__NONE, true, &answer);
+  if (rc == EXIT_MISSING) rc = fail(rc, "this registry has no trash: it is not csfle-registry, or an older one");
+  if (rc == 0) rc = list_each(r, TRASH_PATH, add_entry, &all);
+  if (rc == 0 && csfle__buf_puts(&all, all.len ? "]" : "[]", NULL) != CSFLE_OK) rc = fail(EXIT_FAILED, "no memory for the trash");
+  if (rc == 0 && csfle__json_parse(entries, csfle__buf_view(&all), &err) != CSFLE_OK) rc = fail_with(&err, "the registry's answer");
+  csfle_buf_free(&all);
+  return rc;
 }
 
 static int trash_list(args *a)
 {
   registry    r = { 0 };
-  yyjson_val *entries;
-  int         rc = fetch(&r, a, &entries);
+  yyjson_doc *doc = NULL;
+  int         rc = fetch(&r, a, &doc);
+  yyjson_val *entries = yyjson_doc_get_root(doc);
   if (rc == 0) rc = args_want_json(a) ? print_array(a, entries) : print_rows(a, entries);
+  yyjson_doc_free(doc);
   registry_close(&r);
   return rc;
 }
@@ -148,7 +167,7 @@ static int pick(const args *a, yyjson_val *entries, char ***ids, size_t *count)
 static int trash_restore(args *a)
 {
   registry    r = { 0 };
-  yyjson_val *entries;
+  yyjson_doc *doc = NULL;
   char      **ids = NULL;
   size_t      count = 0;
   int         rc;
@@ -158,8 +177,9 @@ static int trash_restore(args *a)
     rc = registry_open(&r, &a->props);
     for (int i = 0; i < a->operand_count && !rc; i++) rc = restore_one(&r, a->operands[i]);
   } else {
-    rc = fetch(&r, a, &entries);
-    if (rc == 0) rc = pick(a, entries, &ids, &count);
+    rc = fetch(&r, a, &doc);
+    if (rc == 0) rc = pick(a, yyjson_doc_get_root(doc), &ids, &count);
+    yyjson_doc_free(doc);
     for (size_t i = 0; i < count && !rc; i++) rc = restore_one(&r, ids[i]);
     for (size_t i = 0; i < count; i++) csfle__free(ids[i]);
     csfle__free(ids);

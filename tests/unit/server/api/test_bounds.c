@@ -49,6 +49,34 @@ static double with_props(int count)
   return took;
 }
 
+TEST(AB_14_the_trash_is_told_in_parts)
+{
+  registry_log *log;
+  registry     *g = rig_open(&log);
+  registry_api *api = registry_api_new(g, REGISTRY_ANONYMOUS_WRITE, -1);
+  int           status;
+  char          key[64];
+  app = registry_api_app(api);
+  for (int i = 0; i < 10005; i++) {
+    snprintf(key, sizeof key, "{\"kind\":\"trash\",\"id\":\"%d\"}", i);
+    registry_record r = { .topic = REGISTRY_OWN, .key = csfle__str(key), .value = BYTES("{\"why\":\"deleted\",\"since\":9000000000000000,\"key\":\"{}\",\"value\":\"{}\"}") };
+    registry_state_apply(g->state, &r);
+  }
+  static const struct { const char *target; size_t told; } cases[] = {
+    { "/csfle/v1/trash", 1000 }, { "/csfle/v1/trash?limit=10000", 10000 }, { "/csfle/v1/trash?limit=2000000000", 1000 }, { "/csfle/v1/trash?offset=10000&limit=2000", 5 }, { "/csfle/v1/trash?offset=2000000000", 0 },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    csfle_buf   answer = ask("GET", cases[i].target, CSFLE__NONE, &status);
+    yyjson_doc *doc = NULL;
+    assert_ok(csfle__json_parse(&doc, csfle__view(answer.ptr, answer.len - 1), err));
+    assert_int_equal(yyjson_arr_size(yyjson_doc_get_root(doc)), cases[i].told);
+    yyjson_doc_free(doc);
+    csfle_buf_free(&answer);
+  }
+  registry_api_free(api);
+  registry_close(g);
+}
+
 TEST(AB_14_properties_of_a_kek_cost_no_more_than_sorting_them)
 {
   registry_log *log;
