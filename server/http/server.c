@@ -41,7 +41,7 @@ struct registry_http {
   registry_pool        *pool;
   pthread_mutex_t       lock; /* of in_flight and stopping */
   pthread_cond_t        idle;
-  long                  in_flight; /* requests that were let in and whose answer is not sent yet */
+  long                  in_flight; /* requests that were let in and whose answer is not sent yet, and calls that resume one */
   bool                  stopping;
 };
 
@@ -264,8 +264,13 @@ static void suspend(exchange *x)
 
 static void resume(exchange *x)
 {
+  registry_http *h = x->http; /* x may be gone, and the answer sent, before the call below is through with the daemon */
+  pthread_mutex_lock(&h->lock);
+  h->in_flight++;
+  pthread_mutex_unlock(&h->lock);
   x->ready = true;
   MHD_resume_connection(x->connection);
+  let_out(h);
 }
 
 void registry_http_release(void *waiter, bool ok)

@@ -3,6 +3,7 @@
 #include "tests/support/test.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,19 @@ static void begin(void *opaque, registry_request *rq, registry_reply *reply)
 {
   (void)opaque, (void)rq, (void)reply;
   if (hold_begin) hold();
+}
+
+/* the thread that wakes a request is still in here when the answer is long sent */
+struct MHD_Connection;
+void MHD_resume_connection(struct MHD_Connection *connection);
+void MHD_resume_connection(struct MHD_Connection *connection)
+{
+  void (*real)(struct MHD_Connection *);
+  void *found = dlsym(RTLD_NEXT, "MHD_resume_connection");
+  memcpy(&real, &found, sizeof real);
+  real(connection);
+  nap(200);
+  if (atomic_load(&stopped)) abort(); /* what it has to do with has been freed */
 }
 
 static void *wake(void *waiter)
@@ -116,7 +130,7 @@ TEST(a_stop_that_has_waited_long_enough_says_so)
   pthread_t             client;
 
   hold_begin = false;
-  atomic_store(&held, false), atomic_store(&go, false), atomic_store(&handled, 0);
+  atomic_store(&held, false), atomic_store(&go, false), atomic_store(&stopped, false), atomic_store(&handled, 0);
   parked = false;
   assert_ok(registry_http_start(&http, &o, &app, &quiet, err));
   pthread_create(&client, NULL, ask, NULL);
