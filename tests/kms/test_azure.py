@@ -10,6 +10,7 @@ as the service documents it. Proxies stand in front of both, count requests and 
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -272,8 +273,10 @@ def _():
         fresh_imds(bench.status(code, b"{}"))
         good(unwrap(WRAPPED, props=HOSTS, env=VM), MATERIAL)
         need(len(imds.seen) == 2, f"{code}: {asked(imds)}")
-    nobody = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": f"http://127.0.0.1:{bench.free_port()}"}
-    bad(unwrap(WRAPPED, props=HOSTS, env=nobody), "CONFIG", 0, "no credentials found", "tenant.id", "workload identity", "managed identity")
+    with socket.socket() as nobody:  # who does not listen
+        nobody.bind(("127.0.0.1", 0))
+        env = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": f"http://127.0.0.1:{nobody.getsockname()[1]}"}
+        bad(unwrap(WRAPPED, props=HOSTS, env=env), "CONFIG", 0, "no credentials found", "tenant.id", "workload identity", "managed identity")
 
 
 @case("managed identity of App Service: IDENTITY_ENDPOINT with IDENTITY_HEADER")
@@ -342,7 +345,7 @@ def _():
     good(unwrap(WRAPPED, props=brief, count=2), MATERIAL)
     need(len(login.seen) == 1, asked(login))
     fresh()
-    good(unwrap(WRAPPED, props=brief, count=2, pause_ms=2500), MATERIAL)
+    good(unwrap(WRAPPED, props=brief, count=2, pause_ms=5500), MATERIAL)
     need(len(login.seen) == 2 and len(vault.seen) == 2, asked(login))
 
 
@@ -351,7 +354,7 @@ def _():
     def lasting(reply):
         return bench.Reply(reply.code, reply.headers, json.dumps({**json.loads(reply.body), "expires_in": 3600}).encode())
     login.fault(bench.replace(lasting))
-    good(unwrap(WRAPPED, props={**APP, "client.id": "instant"}, count=2, pause_ms=2200), MATERIAL)
+    good(unwrap(WRAPPED, props={**APP, "client.id": "instant"}, count=2, pause_ms=3500), MATERIAL)
     need(asked(login) == [TOKEN] * 2 and len(vault.seen) == 3, (asked(login), asked(vault)))
 
 
