@@ -330,7 +330,7 @@ static bool repeats_secret(const csfle__kms_call *call, const char *message)
     const uint8_t *end = memchr(lines.ptr, '\n', lines.len), *colon = memchr(lines.ptr, ':', lines.len);
     size_t         len = end ? (size_t)(end - lines.ptr) : lines.len;
     csfle__bytes   name = colon && colon < lines.ptr + len ? csfle__view(lines.ptr, (size_t)(colon - lines.ptr)) : CSFLE__NONE;
-    bool           token = csfle__eq_nocase(name, CSFLE__LIT("Authorization"));
+    bool           token = csfle__eq_nocase(name, CSFLE__LIT("Authorization")) || csfle__eq_nocase(name, CSFLE__LIT("X-IDENTITY-HEADER"));
     for (size_t i = 0; !token && i + 5 <= name.len; i++) token = csfle__eq_nocase(csfle__view(name.ptr + i, 5), CSFLE__LIT("token"));
     if (token) found = shares_spelled(text, csfle__trim(csfle__view(colon + 1, len - name.len - 1)));
     lines = csfle__from(lines, len + 1);

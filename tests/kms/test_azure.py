@@ -54,7 +54,7 @@ def made(name):
 HOSTS = {"csfle.allow.kms.hosts": f"127.0.0.1:{vault.port}"}
 APP = {"tenant.id": TENANT, "client.id": "app", "client.secret": SECRET, **HOSTS}
 AUTHORITY = {"AZURE_AUTHORITY_HOST": login.url}
-secrets = {SECRET, OTHER_SECRET, "certificate password", urllib.parse.quote_plus(SECRET), base64.b64encode(MATERIAL).decode().rstrip("="), "metadata header"}
+secrets = {SECRET, OTHER_SECRET, "certificate password", urllib.parse.quote_plus(SECRET), base64.b64encode(MATERIAL).decode().rstrip("="), beds.IDENTITY_HEADER}
 
 
 def run(op, data, key_id=None, props=None, env=None, **more):
@@ -222,35 +222,13 @@ def _():
     bad(unwrap(WRAPPED, props=HOSTS, env={**env, "AZURE_CLIENT_CERTIFICATE_PATH": stranger}), "UNAUTHENTICATED", 401, "invalid_client")
 
 
-def metadata(request):
-    """Instance metadata and App Service's token endpoint as Microsoft documents them. Their tokens are real ones."""
-    where = urllib.parse.urlsplit(request.path)
-    query = dict(urllib.parse.parse_qsl(where.query))
-    client = query.get("client_id", "vm")
-    if where.path == "/metadata/identity/oauth2/token":
-        if request.headers.get("Metadata") != "true":
-            return 400, b'{"error":"invalid_request","error_description":"Required metadata header not specified"}'
-        if query.get("api-version") != "2018-02-01" or client not in ("vm", "vm-2"):
-            return 400, b'{"error":"invalid_request","error_description":"Identity not found"}'
-    elif where.path == "/msi/token":
-        if request.headers.get("X-IDENTITY-HEADER") != "metadata header" or query.get("api-version") != "2019-08-01":
-            return 403, b'{"statusCode":403,"message":"wrong identity header"}'
-    else:
-        return 404, b"{}"
-    token = bed.token(query["resource"] + "/.default", client)
-    answer = {"access_token": token.token, "client_id": client, "expires_on": str(token.expires_on), "resource": query["resource"], "token_type": "Bearer"}
-    if where.path != "/msi/token":
-        answer.update(expires_in="3600", ext_expires_in="3600", not_before=str(token.expires_on - 3600))
-    return 200, json.dumps(answer).encode(), {"Content-Type": "application/json"}
-
-
 imds = bench.FaultProxy(None)
 
 
 def fresh_imds(*faults):
     fresh()
     imds.reset()
-    imds.check(metadata)
+    imds.check(bed.metadata)
     imds.fault(*faults)
 
 
@@ -282,10 +260,11 @@ def _():
 @case("managed identity of App Service: IDENTITY_ENDPOINT with IDENTITY_HEADER")
 def _():
     fresh_imds()
-    env = {"IDENTITY_ENDPOINT": imds.url + "/msi/token", "IDENTITY_HEADER": "metadata header"}
+    env = {"IDENTITY_ENDPOINT": imds.url + "/msi/token", "IDENTITY_HEADER": beds.IDENTITY_HEADER}
     good(unwrap(WRAPPED, props=HOSTS, env=env, count=2), MATERIAL)
     need(asked(imds) == ["GET /msi/token"], asked(imds))
-    bad(unwrap(WRAPPED, props=HOSTS, env={**env, "IDENTITY_HEADER": "guessed"}), "FORBIDDEN", 403, "wrong identity header")
+    secrets.add("an identity header that was guessed")
+    bad(unwrap(WRAPPED, props=HOSTS, env={**env, "IDENTITY_HEADER": "an identity header that was guessed"}), "FORBIDDEN", 403, CRM, "token")
 
 
 @case("with Microsoft's own names and no list of hosts: vault and login of the public cloud")

@@ -21,6 +21,7 @@ USE = "get,encrypt,decrypt"
 SECRET_CLIENTS = ("admin", "app", "registry", "nobody", "vm", "vm-2", "brief", "instant")
 LIVES = {"brief": 305, "instant": 3}  # seconds, of their tokens: five more than a client wants left, and two at least
 NAME = "kv-crm.vault.azure.net"
+IDENTITY_HEADER = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a"  # of App Service
 OTHER_NAME = "kv.vault.localhost"  # libcurl takes names below localhost for this machine
 
 
@@ -100,6 +101,27 @@ class Bed:
     def sdk(self, name, version, credential=None):
         """The SDK's client of one key, past the proxies."""
         return CryptographyClient(f"{self.vault.upstream}/keys/{name}/{version}", credential or self, **self.direct)
+
+    def metadata(self, request):
+        """Instance metadata and App Service's token endpoint as Microsoft documents them. Their tokens are real ones."""
+        where = urllib.parse.urlsplit(request.path)
+        query = dict(urllib.parse.parse_qsl(where.query))
+        client = query.get("client_id", "vm")
+        if where.path == "/metadata/identity/oauth2/token":
+            if request.headers.get("Metadata") != "true":
+                return 400, b'{"error":"invalid_request","error_description":"Required metadata header not specified"}'
+            if query.get("api-version") != "2018-02-01" or client not in ("vm", "vm-2"):
+                return 400, b'{"error":"invalid_request","error_description":"Identity not found"}'
+        elif where.path == "/msi/token":
+            if request.headers.get("X-IDENTITY-HEADER") != IDENTITY_HEADER or query.get("api-version") != "2019-08-01":
+                return 403, json.dumps({"statusCode": 403, "message": f"not {request.headers.get('X-IDENTITY-HEADER')}"}).encode()
+        else:
+            return 404, b"{}"
+        token = self.token(query["resource"] + "/.default", client)
+        answer = {"access_token": token.token, "client_id": client, "expires_on": str(token.expires_on), "resource": query["resource"], "token_type": "Bearer"}
+        if where.path != "/msi/token":
+            answer.update(expires_in="3600", ext_expires_in="3600", not_before=str(token.expires_on - 3600))
+        return 200, json.dumps(answer).encode(), {"Content-Type": "application/json"}
 
     def reset(self):
         self.login.reset()
