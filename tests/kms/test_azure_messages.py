@@ -135,6 +135,17 @@ def _():
     need(callers() == {"registry"}, callers())
 
 
+@case("kek rotate brings data keys to the newest version of the key, as the client and, shared, as the registry; old messages stay readable")
+def _():
+    for kek, topic, key, env, reader in (("kek-saved-ours", "saved-ours", "saved-ours", OURS, theirs), ("shared-theirs", "shared-theirs", "shared-theirs", NOBODY, without)):
+        newest = bed.keys.rotate_key(key).properties.version
+        before = m.dek(kek, topic + "-value")[0]
+        m.tool("kek", "rotate", kek, *PLAIN, env=env)
+        after = m.dek(kek, topic + "-value")[0]
+        need(newest.encode() not in before and after[:42] == f"azure:v1:{newest}:".encode() and opens(key, newest, after[42:]), after[:42])
+        need(len(m.we_read(topic, env)) == 6 and len(m.they_read(reader, topic)) == 6, "read less")
+
+
 @case("a shared KEK that brings an application of its own is wrapped as that; one that only names one is not")  # AB-7
 def _():
     m.kek("brought", VAULT + "cards", {"tenant.id": TENANT, "client.id": "app", "client.secret": SECRET})
@@ -144,6 +155,28 @@ def _():
     m.kek("named", VAULT + "cards", {"tenant.id": TENANT, "client.id": "app"})
     code, dek = m.call("POST", "/dek-registry/v1/keks/named/deks", {"subject": "s", "algorithm": "AES256_GCM"})
     need(code == 200 and callers() == {"registry"}, f"{code} {callers()}")
+
+
+@case("a registry with the identity of its machine, of which a KEK can choose no other")  # AB-7
+def _():
+    imds = bench.FaultProxy(None)
+    imds.check(bed.metadata)
+    log = os.path.join(m.folder, "vm.log")
+    registry = messages.programs.Registry(bench.REGISTRY, log=log, args=("--dev", "--port", "0", "-X", f"csfle.kms.ssl.ca.location={bed.cert}"),
+                                          env=bench.bare_env({**THERE, "AZURE_POD_IDENTITY_AUTHORITY_HOST": imds.url}))
+    m.registry, other = registry, m.registry
+    try:
+        for name, props in (("plain", {}), ("choosing", {"client.id": "vm-2"})):
+            bed.reset()
+            m.kek(name, VAULT + "cards", props)
+            code, dek = m.call("POST", f"/dek-registry/v1/keks/{name}/deks", {"subject": "s", "algorithm": "AES256_GCM"})
+            need(code == 200 and callers() == {"vm"}, f"{dek} {callers()}")
+    finally:
+        m.registry = other
+        need(registry.stop() == 0, "exit code")
+        imds.close()
+    with open(log, encoding="utf-8") as f:
+        need("eyJ" not in f.read(), "a token in the log")
 
 
 @case("a shared KEK whose key is disabled, unknown or not for the registry: refused in the vault's words")
@@ -189,4 +222,4 @@ def _():
         need(secret not in text, f"'{secret[:12]}...' was printed")
 
 
-tap.done(12)
+tap.done(14)
