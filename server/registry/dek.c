@@ -111,7 +111,7 @@ csfle__dek *registry_dek_latest(const registry_kek *k, csfle__bytes subject, csf
 typedef struct plan {
   csfle__arena     arena;
   bool             shared, old, import;
-  int64_t          kek_ts, old_ts;
+  int64_t          kek_offset, old_offset; /* not their times: two records can have one */
   csfle__bytes     old_material;
   registry_kms_key key;
 } plan;
@@ -138,7 +138,7 @@ static bool decide(registry *g, const registry_dek_request *r, plan *d, registry
   registry_kek *k = registry_kek_get(g, r->kek, r->deleted, p);
   if (!k) return false;
   csfle__dek *old = registry_kek_dek(k, r->subject, r->algorithm, r->version);
-  *d = (plan){ .shared = k->kek->shared, .old = old != NULL, .kek_ts = k->kek->ts, .old_ts = old ? old->ts : 0 };
+  *d = (plan){ .shared = k->kek->shared, .old = old != NULL, .kek_offset = k->kek->offset, .old_offset = old ? old->offset : 0 };
   d->import = registry_mode_of(g, r->subject) == REGISTRY_IMPORT;
   if (!registry_keys_left(g, g->state->dek_count, p)) return false;
   if (!r->rewrap && old) {
@@ -236,7 +236,7 @@ bool registry_dek_create(registry *g, const registry_dek_request *r, registry_ca
       if (ok) {
         registry_begin(g, true);
         ok = decide(g, r, &now, p);
-        again = ok && (now.shared != before.shared || now.old != before.old || now.kek_ts != before.kek_ts || now.old_ts != before.old_ts);
+        again = ok && (now.shared != before.shared || now.old != before.old || now.kek_offset != before.kek_offset || now.old_offset != before.old_offset);
         if (ok && !again) ok = store(g, r, text, &material, out, p);
         *position = registry_end(g);
       }
