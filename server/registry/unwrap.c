@@ -12,6 +12,7 @@ typedef struct flight {
   csfle__arena      arena;
   csfle__bytes      id, kek_id; /* keys of the two records */
   int64_t           dek_offset, kek_offset;
+  uint64_t          epoch; /* the table's when it was made */
   registry_kms_key  key;
   csfle__bytes      subject, wrapped;
   int64_t           made_ms;
@@ -30,6 +31,7 @@ struct registry_unwraps {
   pthread_mutex_t          lock;
   csfle__map               flights; /* id -> flight *: under way, or kept */
   registry_unwraps_figures figures;
+  uint64_t                 epoch; /* offsets mean something within one */
   bool                     ending;
 };
 
@@ -72,6 +74,7 @@ void registry_unwraps_forget_all(registry_unwraps *u)
 {
   if (!u) return;
   pthread_mutex_lock(&u->lock);
+  u->epoch++;
   while (u->flights.count) forget(u, (flight *)u->flights.entries[0].value);
   pthread_mutex_unlock(&u->lock);
 }
@@ -182,7 +185,7 @@ static flight *make(registry_unwraps *u, const csfle__kek *k, const csfle__dek *
   f->table = u;
   f->refs = 1;
   f->made_ms = u->g->clock->monotonic_ms(u->g->clock->opaque);
-  f->dek_offset = d->offset, f->kek_offset = k->offset;
+  f->dek_offset = d->offset, f->kek_offset = k->offset, f->epoch = u->epoch;
   f->id = registry_copied(&f->arena, id);
   f->subject = registry_copied(&f->arena, d->subject);
   f->key = registry_kms_key_copied(&f->arena, k);
@@ -239,7 +242,7 @@ registry_unwrapped registry_unwrap(registry *g, const csfle__kek *k, const csfle
   registry_put_dek_key(&id, d);
   pthread_mutex_lock(&u->lock);
   *who->waited = NULL;
-  if (own && own->dek_offset == d->offset && own->kek_offset == k->offset && csfle__eq(own->id, csfle__buf_view(&id))) {
+  if (own && own->epoch == u->epoch && own->dek_offset == d->offset && own->kek_offset == k->offset && csfle__eq(own->id, csfle__buf_view(&id))) {
     rc = take(own, out, p);
     goto out;
   }
