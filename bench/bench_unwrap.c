@@ -51,7 +51,7 @@ static int silent_kms(int *port)
   return fd;
 }
 
-static server start(const char *path, const char *cache, int kms_port)
+static server start(const char *path, const char *store, const char *cache, int kms_port)
 {
   server s;
   char   hosts[80];
@@ -65,7 +65,7 @@ static server start(const char *path, const char *cache, int kms_port)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(fd[1], 1);
     close(fd[0]), close(fd[1]);
-    execl(path, path, "--port", "0", "--store", "memory", "-X", hosts, "-X", cache, "-X", "dek.registry.max.keys=100000", (char *)NULL);
+    execl(path, path, "--port", "0", "--store", store, "-X", hosts, "-X", cache, "-X", "dek.registry.max.keys=100000", (char *)NULL);
     _exit(127);
   }
   close(fd[1]);
@@ -186,6 +186,27 @@ static long resident_kib(pid_t pid)
 #define PLAIN  "{\"name\":\"k\",\"kmsType\":\"t\",\"kmsKeyId\":\"i\"}"
 #define W      "07V2ndh02DA73p+dTybwZFm7DKQSZN1tEwQh+FoX1DZLk4Yj2LLu4omYjp/84tAg3BYlkfGSz+zZacJHIE4="
 
+static void memory(const char *program, const char *store)
+{
+  int    fds[CONNECTIONS];
+  char   path[128];
+  server s = start(program, store, "csfle.shared.dek.cache.ms=0", 1);
+  for (int i = 0; i < CONNECTIONS; i++) fds[i] = dial(s.port);
+  call(fds[0], "POST", "/dek-registry/v1/keks", PLAIN);
+  for (int i = 0; i < CONNECTIONS; i++) call(fds[i], "GET", "/dek-registry/v1/keks", NULL); /* connections have their memory */
+  long before = resident_kib(s.pid);
+  for (int i = 0; i < DEKS + CONNECTIONS; i++) {
+    int fd = fds[i % CONNECTIONS];
+    if (i >= CONNECTIONS) read_answer(fd, NULL);
+    snprintf(path, sizeof path, "/dek-registry/v1/keks/k/deks/orders-%d-value", i);
+    if (i < DEKS) send_request(fd, "POST", path, "{\"encryptedKeyMaterial\":\"" W "\"}");
+  }
+  long after = resident_kib(s.pid);
+  printf("memory of %d DEKs, %s: %ld KiB, %ld bytes a DEK\n", DEKS, strcmp(store, "memory") == 0 ? "memory store (with its records)" : "embedded store", after - before, (after - before) * 1024 / DEKS);
+  for (int i = 0; i < CONNECTIONS; i++) close(fds[i]);
+  stop(s);
+}
+
 int main(int argc, char **argv)
 {
   char here[512], body[256], path[128];
@@ -197,7 +218,7 @@ int main(int argc, char **argv)
   const char *program = argc > 1 ? argv[1] : here;
 
   int    kms_port, kms = silent_kms(&kms_port);
-  server s = start(program, "csfle.shared.dek.cache.ms=0", kms_port);
+  server s = start(program, "memory", "csfle.shared.dek.cache.ms=0", kms_port);
   int    fd = dial(s.port);
   call(fd, "POST", "/dek-registry/v1/keks", SHARED);
   call(fd, "POST", "/dek-registry/v1/keks", PLAIN);
@@ -230,21 +251,25 @@ int main(int argc, char **argv)
   close(fd);
   stop(s);
 
-  s = start(program, "csfle.shared.dek.cache.ms=3600000", 1);
+  s = start(program, "memory", "csfle.shared.dek.cache.ms=3600000", 1);
   fd = dial(s.port);
   call(fd, "POST", "/dek-registry/v1/keks", SHARED);
   call(fd, "POST", "/dek-registry/v1/keks/sh/deks/s0", "{}");
   printf("  found in memory                         %8.0f\n", reads(s, "/dek-registry/v1/keks/sh/deks/s0", "\"keyMaterial\":\""));
-  call(fd, "POST", "/dek-registry/v1/keks", PLAIN);
-  long before = resident_kib(s.pid);
-  for (int i = 0; i < DEKS; i++) {
-    snprintf(path, sizeof path, "/dek-registry/v1/keks/k/deks/orders-%d-value", i);
-    snprintf(body, sizeof body, "{\"encryptedKeyMaterial\":\"" W "\"}");
-    call(fd, "POST", path, body);
-  }
-  long after = resident_kib(s.pid);
-  printf("memory of %d DEKs, the memory store's records included: %ld KiB, %ld bytes a DEK\n", DEKS, after - before, (after - before) * 1024 / DEKS);
   close(fd);
   stop(s);
+
+  memory(program, "memory");
+  snprintf(path, sizeof path, "%s/bench_unwrap-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+  if (!mkdtemp(path)) die(path);
+  snprintf(body, sizeof body, "%s/store.db", path);
+  memory(program, body);
+  static const char *const suffixes[] = { "", "-wal", "-shm" };
+  for (size_t i = 0; i < 3; i++) {
+    char file[300];
+    snprintf(file, sizeof file, "%s%s", body, suffixes[i]);
+    unlink(file);
+  }
+  rmdir(path);
   return 0;
 }

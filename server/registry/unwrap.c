@@ -23,6 +23,7 @@ typedef struct flight {
   int64_t           until_ms;
   registry_caller  *waiting;
   size_t            count, cap;
+  struct flight    *next, **link; /* among those under way */
 } flight;
 
 struct registry_unwraps {
@@ -30,6 +31,7 @@ struct registry_unwraps {
   registry_unwraps_options options;
   pthread_mutex_t          lock;
   csfle__map               flights; /* id -> flight *: under way, or kept */
+  flight                  *under_way; /* in the table or not */
   registry_unwraps_figures figures;
   uint64_t                 epoch; /* offsets mean something within one */
   bool                     ending;
@@ -135,6 +137,8 @@ static void call_kms(void *arg)
     f->status = p->status, f->code = p->code;
     if (!ok) f->text = (char *)must(csfle__dup(p->text, strlen(p->text)));
   }
+  *f->link = f->next;
+  if (f->next) f->next->link = f->link;
   f->until_ms = u->g->clock->monotonic_ms(u->g->clock->opaque) + u->options.keep_ms;
   if (!f->ok || !u->options.keep_ms) forget(u, f);
   registry_caller *waiting = f->waiting; /* nobody joins what is done */
@@ -157,18 +161,16 @@ void registry_unwraps_end(registry_unwraps *u)
   pthread_mutex_lock(&u->lock);
   u->ending = true;
   all = (registry_caller *)must_calloc((u->figures.waiting + 1) * sizeof *all);
-  while (u->flights.count) {
-    flight *f = (flight *)u->flights.entries[0].value;
-    if (!f->done) {
-      f->done = true;
-      f->status = f->code = 503;
-      f->text = (char *)must(csfle__dup(busy, strlen(busy)));
-      if (f->count) memcpy(all + n, f->waiting, f->count * sizeof *all);
-      n += f->count;
-      f->count = 0;
-    }
-    forget(u, f);
+  for (flight *f = u->under_way; f; f = f->next) {
+    if (f->done) continue;
+    f->done = true;
+    f->status = f->code = 503;
+    f->text = (char *)must(csfle__dup(busy, strlen(busy)));
+    if (f->count) memcpy(all + n, f->waiting, f->count * sizeof *all);
+    n += f->count;
+    f->count = 0;
   }
+  while (u->flights.count) forget(u, (flight *)u->flights.entries[0].value);
   u->figures.waiting -= n;
   pthread_mutex_unlock(&u->lock);
   for (size_t i = 0; i < n; i++) all[i].wake(all[i].waiter);
@@ -271,7 +273,13 @@ registry_unwrapped registry_unwrap(registry *g, const csfle__kek *k, const csfle
     if (!f) goto out;
     must_map_put(&u->flights, f->id, f);
     f->refs++; /* the call's */
+    f->next = u->under_way;
+    f->link = &u->under_way;
+    if (f->next) f->next->link = &f->next;
+    u->under_way = f;
     if (!u->options.blocking.run || !u->options.blocking.run(u->options.blocking.opaque, call_kms, f)) {
+      u->under_way = f->next;
+      if (f->next) f->next->link = &u->under_way;
       forget(u, f);
       drop(f);
       rc = too_many(p);
