@@ -3,6 +3,8 @@
 
 #include "server/log/must.h"
 
+#include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,6 +40,30 @@ static int64_t wall_of_line(void *opaque)
   return line_ts;
 }
 
+typedef struct waiting {
+  sem_t known;
+  bool  ok;
+} waiting;
+
+static void on_known(void *opaque, bool ok)
+{
+  waiting *w = (waiting *)opaque;
+  w->ok = ok;
+  sem_post(&w->known);
+}
+
+/* until all that was appended is on the disk; false: it is not */
+static bool kept(registry_log *log)
+{
+  waiting       w = { .ok = false };
+  registry_wait rc;
+  sem_init(&w.known, 0, 0);
+  rc = registry_log_wait(log, registry_log_position(log), on_known, &w);
+  while (rc == REGISTRY_PENDING && sem_wait(&w.known) != 0 && errno == EINTR) {}
+  sem_destroy(&w.known);
+  return rc == REGISTRY_DURABLE || (rc == REGISTRY_PENDING && w.ok);
+}
+
 static int load(registry_log *log, registry_log_setup *setup)
 {
   char       *line = NULL;
@@ -68,6 +94,14 @@ static int load(registry_log *log, registry_log_setup *setup)
     yyjson_doc_free(doc);
   }
   free(line);
+  if (rc == 0 && ferror(stdin)) {
+    fprintf(stderr, "csfle-registry: cannot read after line %zu: %s\n", n, strerror(errno));
+    rc = 1;
+  }
+  if (rc == 0 && !kept(log)) {
+    fprintf(stderr, "csfle-registry: the records were not kept: see above. The store is not whole, remove it\n");
+    rc = 1;
+  }
   return rc;
 }
 
@@ -104,6 +138,10 @@ int registry_store_tool(const char *name, registry_log_setup *setup)
   }
   if (strcmp(name, "dump") == 0) {
     if (registry_log_replay(log, dump_record, &log, &err) != CSFLE_OK) rc = 1;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+      fprintf(stderr, "csfle-registry: cannot write all records to standard output\n");
+      rc = 1;
+    }
   } else {
     if (registry_log_replay(log, count_record, &count, &err) != CSFLE_OK) rc = 1;
     else if (count) {
