@@ -87,6 +87,13 @@ static csfle_status once(registry *g, const registry_kms_key *k, csfle__bytes ke
   return rc;
 }
 
+/* What a client gets 403 for: the KMS answered 401 or 403, or says so otherwise, as AWS does of keys it does not find. [DEK 4.3] */
+static bool refuses(const csfle_error *e)
+{
+  if (e->code == CSFLE_E_KEY_GONE) return e->http == 401 || e->http == 403 || strstr(e->msg, "NotFoundException");
+  return CSFLE_CLASS(e->code) == CSFLE_CLASS(CSFLE_E_FORBIDDEN);
+}
+
 static bool run(registry *g, const registry_kms_key *k, csfle__bytes subject, bool unwrap, csfle__bytes in,
                 csfle__secret *out, registry_problem *p)
 {
@@ -100,7 +107,7 @@ static bool run(registry *g, const registry_kms_key *k, csfle__bytes subject, bo
                            CSFLE__FMT(subject), CSFLE__FMT(k->type), CSFLE__FMT(k->key_id));
   for (;;) {
     if (once(g, k, key_id, unwrap, in, out, &err) == CSFLE_OK) return true;
-    bool refused = CSFLE_CLASS(err.code) == CSFLE_CLASS(CSFLE_E_FORBIDDEN);
+    bool refused = refuses(&err);
     if (refused || !denied) last = err; /* a refusal says more than what came after it */
     denied = denied || refused;
     key_id = CSFLE__NONE;
