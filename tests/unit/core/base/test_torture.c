@@ -31,6 +31,9 @@ static csfle_status json(bool secret)
   if (rc == CSFLE_OK) rc = csfle__json_put_string(&b, BYTES("\1\"\xf0\x9f\x98\x80"), true, NULL);
   yyjson_doc_free(doc);
   doc = NULL;
+  if (rc == CSFLE_OK) rc = csfle__json_parse_into(&doc, BYTES("[1]"), csfle__json_alc(), NULL);
+  yyjson_doc_free(doc);
+  doc = NULL;
   if (rc == CSFLE_OK) rc = csfle__json_parse_comments(&doc, BYTES("/* c */ {\"a\": 1 // d\n}"), NULL);
   yyjson_doc_free(doc);
   csfle_buf_free(&b);
