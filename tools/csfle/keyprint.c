@@ -48,9 +48,9 @@ kek_state kek_state_of(const keyset_kek *k, const keyset_rules *rules)
     const csfle__dek *d = k->deks[i];
     if (i == 0 || !csfle__eq(k->deks[i - 1]->subject, d->subject)) s.subjects++;
     if (!keyset_in_use(k, i)) continue;
-    int64_t age = days_since(d->ts), days = rules ? keyset_days(rules, k->kek->name, d->subject, d->algorithm) : 0;
+    int64_t age = days_since(d->ts), days = rules ? keyset_days(rules, d) : 0;
     if (age > s.oldest_days) s.oldest_days = age;
-    if (days && age >= days && (!s.overdue_days || days < s.overdue_days)) s.overdue_days = days;
+    if (days > 0 && age >= days && (!s.overdue_days || days < s.overdue_days)) s.overdue_days = days;
   }
   if (k->kek->deleted) snprintf(s.text, sizeof s.text, "deleted %lldd ago", (long long)days_since(k->kek->ts));
   else if (s.overdue_days) snprintf(s.text, sizeof s.text, "ROTATION OVERDUE (%lldd)", (long long)s.overdue_days);

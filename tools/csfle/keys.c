@@ -18,16 +18,6 @@ static int no_memory(void) { return fail(EXIT_FAILED, "no memory for the keys");
 
 /* ---- report */
 
-static bool rule_uses(const keyset_rules *s, const csfle__dek *d)
-{
-  for (size_t i = 0; i < s->count; i++) {
-    const keyset_rule *rule = &s->at[i];
-    if (rule->latest && !rule->disabled && rule->algorithm == d->algorithm && csfle__eq_str(d->kek_name, rule->kek) && csfle__eq_str(d->subject, rule->subject))
-      return true;
-  }
-  return false;
-}
-
 /* what the report says of one data key */
 typedef struct line {
   char        created[32], expires[32], version[16], age[24], days[24];
@@ -38,13 +28,14 @@ typedef struct line {
 static void line_of(line *l, const keyset_kek *k, size_t i, const keyset_rules *rules)
 {
   const csfle__dek *d = k->deks[i];
+  int64_t           days = keyset_days(rules, d);
   char              room[32];
 
   *l = (line){ .age_days = days_since(d->ts), .state = "in use" };
   snprintf(l->created, sizeof l->created, "%s", time_text(d->ts, room));
   snprintf(l->version, sizeof l->version, "%d", (int)d->version);
   snprintf(l->age, sizeof l->age, "%lldd", (long long)l->age_days);
-  if (!d->deleted && !k->kek->deleted && keyset_in_use(k, i)) l->expiry_days = keyset_days(rules, k->kek->name, d->subject, d->algorithm);
+  if (!d->deleted && !k->kek->deleted && keyset_in_use(k, i) && days > 0) l->expiry_days = days;
   if (l->expiry_days) {
     l->expires_ms = d->ts + l->expiry_days * DAY_MS;
     snprintf(l->days, sizeof l->days, "%lld", (long long)l->expiry_days);
@@ -54,7 +45,7 @@ static void line_of(line *l, const keyset_kek *k, size_t i, const keyset_rules *
   else if (d->deleted) l->state = "deleted";
   else if (!keyset_in_use(k, i)) l->state = "older version";
   else if (l->expiry_days && l->age_days >= l->expiry_days) l->state = "ROTATION OVERDUE";
-  else if (!rule_uses(rules, d)) l->state = "no rule";
+  else if (days < 0) l->state = "no rule";
 }
 
 static int put_json(csfle_buf *b, const keyset_kek *k, const csfle__dek *d, const line *l)
@@ -174,24 +165,20 @@ static bool encrypts(const csfle__rules *rules)
   return false;
 }
 
-/* all versions of a subject: what was written before there was a rule is read by them too */
-static void want_subject(backup *s, csfle__bytes subject)
-{
-  for (size_t i = 0; i < s->count; i++)
-    if (csfle__eq(s->at[i].info->subject, subject)) s->at[i].wanted = true;
-}
-
 /* the schemas with rules that encrypt, the other versions of their subjects, and what all those refer to */
 static int choose(backup *s)
 {
-  csfle_buf name;
-  int       rc = 0;
+  csfle_buf  name;
+  csfle__map subjects = CSFLE__MAP_INIT;
+  int        rc = 0;
 
   csfle_buf_init(&name, 0, 0);
-  for (size_t i = 0; i < s->count; i++) {
+  for (size_t i = 0; i < s->count && !rc; i++) {
     const csfle__rule_set *rules = s->at[i].info->rule_set;
-    if (rules && !s->at[i].wanted && (encrypts(&rules->domain) || encrypts(&rules->encoding))) want_subject(s, s->at[i].info->subject);
+    if (rules && (encrypts(&rules->domain) || encrypts(&rules->encoding)) && csfle__map_put(&subjects, s->at[i].info->subject, s, NULL) != 0) rc = no_memory();
   }
+  /* all versions: what was written before there was a rule is read by them too */
+  for (size_t i = 0; i < s->count && !rc; i++) s->at[i].wanted = csfle__map_get(&subjects, s->at[i].info->subject) != NULL;
   for (bool more = true; more && !rc;) {
     more = false;
     for (size_t i = 0; i < s->count && !rc; i++)
@@ -205,6 +192,7 @@ static int choose(backup *s)
           if (!s->at[j].wanted && s->at[j].info->version == ref->version && csfle__eq(s->at[j].info->subject, csfle__buf_view(&name))) s->at[j].wanted = more = true;
       }
   }
+  csfle__map_free(&subjects, NULL);
   csfle_buf_free(&name);
   return rc;
 }

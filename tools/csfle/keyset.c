@@ -319,7 +319,32 @@ static int add_rules(void *opaque, yyjson_val *schema)
   return rc;
 }
 
-int keyset_rules_fetch(keyset_rules *s, registry *r) { return schemas_each(r, add_rules, s); }
+static csfle_status name_of(csfle_buf *b, csfle__bytes kek, csfle__bytes subject, csfle__algorithm a)
+{
+  csfle__buf_clear(b);
+  csfle_status rc = csfle__buf_putc(b, (uint8_t)a, NULL);
+  if (rc == CSFLE_OK) rc = csfle__buf_put(b, kek.ptr, kek.len, NULL);
+  if (rc == CSFLE_OK) rc = csfle__buf_putc(b, 0, NULL);
+  return rc == CSFLE_OK ? csfle__buf_put(b, subject.ptr, subject.len, NULL) : rc;
+}
+
+int keyset_rules_fetch(keyset_rules *s, registry *r)
+{
+  csfle_buf name;
+  int       rc = schemas_each(r, add_rules, s);
+
+  csfle_buf_init(&name, 0, 0);
+  for (size_t i = 0; i < s->count && !rc; i++) {
+    keyset_rule *rule = &s->at[i];
+    if (!rule->latest || rule->disabled) continue;
+    if (name_of(&name, csfle__str(rule->kek), csfle__str(rule->subject), rule->algorithm) != CSFLE_OK) rc = no_memory();
+    const keyset_rule *other = csfle__map_get(&s->days, csfle__buf_view(&name));
+    if (!rc && (!other || (rule->days && (!other->days || rule->days < other->days))) && csfle__map_put(&s->days, csfle__buf_view(&name), rule, NULL) != 0)
+      rc = no_memory();
+  }
+  csfle_buf_free(&name);
+  return rc;
+}
 
 void keyset_rules_free(keyset_rules *s)
 {
@@ -328,16 +353,16 @@ void keyset_rules_free(keyset_rules *s)
     csfle__free(s->at[i].kms_type), csfle__free(s->at[i].kms_key_id);
   }
   csfle__free(s->at);
+  csfle__map_free(&s->days, NULL);
   *s = (keyset_rules){ 0 };
 }
 
-int64_t keyset_days(const keyset_rules *s, csfle__bytes kek, csfle__bytes subject, csfle__algorithm algorithm)
+int64_t keyset_days(const keyset_rules *s, const csfle__dek *d)
 {
-  int64_t days = 0;
-  for (size_t i = 0; i < s->count; i++) {
-    const keyset_rule *rule = &s->at[i];
-    if (!rule->latest || rule->disabled || rule->algorithm != algorithm || !csfle__eq_str(kek, rule->kek) || !csfle__eq_str(subject, rule->subject)) continue;
-    if (rule->days && (!days || rule->days < days)) days = rule->days;
-  }
-  return days;
+  csfle_buf          name;
+  const keyset_rule *rule = NULL;
+  csfle_buf_init(&name, 0, 0);
+  if (name_of(&name, d->kek_name, d->subject, d->algorithm) == CSFLE_OK) rule = csfle__map_get(&s->days, csfle__buf_view(&name));
+  csfle_buf_free(&name);
+  return rule ? rule->days : -1;
 }

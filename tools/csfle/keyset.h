@@ -2,6 +2,7 @@
 #ifndef CSFLE_TOOLS_KEYSET_H
 #define CSFLE_TOOLS_KEYSET_H
 
+#include "core/base/map.h"
 #include "core/model/model.h"
 #include "tools/csfle/http.h"
 
@@ -38,13 +39,14 @@ typedef struct keyset_rule {
 typedef struct keyset_rules {
   keyset_rule *at;
   size_t       count, cap;
+  csfle__map   days; /**< KEK, subject and algorithm of rules that producers write by -> keyset_rule * with the shortest period */
 } keyset_rules;
 
 /** The rules of all registered schemas of all contexts, soft-deleted versions too. */
 int  keyset_rules_fetch(keyset_rules *s, registry *r);
 void keyset_rules_free(keyset_rules *s);
-/** The expiry of the data keys of (@p kek, @p subject, @p algorithm) by the rule that producers write by now; 0: none. */
-int64_t keyset_days(const keyset_rules *s, csfle__bytes kek, csfle__bytes subject, csfle__algorithm algorithm);
+/** The expiry in days of a data key by the rules that producers write by now; 0: it does not expire, -1: no rule uses it. */
+int64_t keyset_days(const keyset_rules *s, const csfle__dek *d);
 
 /** Calls @p one for every registered schema version, soft-deleted ones too, as the registry tells it, until it answers not 0. */
 int schemas_each(registry *r, int (*one)(void *opaque, yyjson_val *schema), void *opaque);
