@@ -477,6 +477,29 @@ def backup(w):
     expect(w.run("decrypt", "--backup", "keys.jsonl", "record.bin"), 2, err="-t TOPIC")
 
 
+def backup_of_references(w):
+    """a backup has what a schema refers to, and versions from before there was a rule"""
+    def post(path, body):
+        request = urllib.request.Request(w.registry.url + path, method="POST", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as r:
+            return json.loads(r.read())
+
+    make_kek(w, "rf")
+    inner = {"type": "record", "name": "Inner", "namespace": "n", "fields": [{"name": "ssn", "type": "string", "confluent:tags": ["PII"]}]}
+    outer = {"type": "record", "name": "Outer", "namespace": "n", "fields": [{"name": "a", "type": "n.Inner"}]}
+    refs = [{"name": "n.Inner", "subject": "inner", "version": 1}]
+    post("/subjects/inner/versions", {"schema": json.dumps(inner)})
+    post("/subjects/other/versions", {"schema": json.dumps(inner)})
+    post("/subjects/refs-value/versions", {"schema": json.dumps({**outer, "doc": "before"}), "references": refs})
+    post("/subjects/refs-value/versions", {"schema": json.dumps(outer), "references": refs, "ruleSet": rule("ERROR", kek="rf")})
+    expect(w.run("produce", *w.kafka("refs"), "-p", "0", stdin='{"a":{"ssn":"1"}}\n'), 0)
+    expect(w.run("keys", "backup", "refs.jsonl"), 0)
+    with open(os.path.join(w.folder, "refs.jsonl"), encoding="utf-8") as f:
+        saved = {(s["subject"], s["version"]) for s in (json.loads(line).get("schema") for line in f) if s}
+    need({("inner", 1), ("refs-value", 1), ("refs-value", 2)} <= saved and ("other", 1) not in saved, saved)
+    same(expect(w.run("consume", *w.kafka("refs"), "-e", "-q", "--backup", "refs.jsonl", "-r", f"http://{base.NOWHERE}"), 0).out, '{"a":{"ssn":"1"}}\n', "record")
+
+
 def raw_value(w, topic):
     """The bytes of the first value of partition 0."""
     with open(os.path.join(w.folder, "raw"), "wb") as f:
@@ -670,7 +693,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, moving_lists, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, damaged, verifies, moves, moves_a_shared_kek, moves_against_rules, away_and_denied,
+TESTS = [kek_table, report_formats, paging, moving_lists, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, backup_of_references, damaged, verifies, moves, moves_a_shared_kek, moves_against_rules, away_and_denied,
          hostile_names]
 
 
