@@ -132,6 +132,7 @@ static void free_work(void *p)
 }
 
 static csfle__bytes set(const work *w, int i) { return csfle__secret_view(&w->set[i]); }
+
 /* Which of them an application has, in the order in which they count: its secret, certificate or federated token; SETTINGS: none */
 static int proof(const work *w)
 {
