@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes first inputs for the fuzz targets, from the vectors of the tests: `fuzz/seeds.py FOLDER` makes FOLDER/<target>/<n>."""
+import hashlib
 import json
 import os
 import sys
@@ -144,6 +145,30 @@ def records():
     yield (kek + dek % (1, 1) + '1{"keytype":"DEK","kekName":"kek1","subject":"s-value","algorithm":"AES128_GCM","version":1}\n').encode()
 
 
+def api():
+    """A KEK, its DEKs, and what is done with them."""
+    keks, own = "/dek-registry/v1/keks", "/csfle/v1"
+    kek = f'POST {keks} ' + '{"name":"k","kmsType":"%s","kmsKeyId":"i","kmsProps":{"secret":"s"},"shared":%s}\n'
+    plain = kek % ("t", "false") + f'POST {keks}/k/deks/s ' + '{"encryptedKeyMaterial":"YQ=="}\n'
+    shared = kek % ("local-kms", "true") + f"POST {keks}/k/deks/s {{}}\n"
+    was = hashlib.sha256(b"YQ==").hexdigest()
+    moved = plain + f"POST {own}/keks/k/move " + '{"kmsType":"t","kmsKeyId":"j","kmsProps":{},"deks":[{"subject":"s","algorithm":"AES256_GCM","version":1,"was":"%s","encryptedKeyMaterial":"Yg=="}]}\n' % was
+    gone = "".join(f"DELETE {keks}/k{x}{end}\n" for x in ("/deks/s", "") for end in ("", "?permanent=true"))
+    for flags in "0123":
+        yield (flags + shared + f"GET {keks}/k/deks/s\nPOST {keks}/k/test\nPOST {keks}/k/deks/s?rewrap=true {{}}\nGET {own}/keks/k/deks?deleted=true&limit=5\nGET {own}/health\nGET /metrics\n").encode()
+        yield (flags + moved + f"GET {own}/keks/k/move\nPOST {own}/keks/k/move/undo\nGET {keks}/k\n").encode()
+        yield (flags + moved + f"POST {keks}/k/deks/s/undelete\nDELETE {own}/keks/k/move\n" + gone).encode()
+        yield (flags + moved + gone + f"GET {own}/trash\nPOST {own}/trash/@/restore\nPOST {own}/trash/@/restore\n").encode()
+    yield ("4" + plain + f'POST {keks}/k/deks/s?rewrap=true {{"encryptedKeyMaterial":"Yg=="}}\n' + gone + f"POST {own}/trash/@/restore\nGET {keks}?deleted=true\n").encode()
+    yield ("1" + plain + f'PUT {keks}/k?testSharing=true {{"shared":true}}\nPOST {keks}/k/undelete\nPOST {keks}/k/deks {{"subject":"x","encryptedKeyMaterial":"YQ=="}}\n').encode()
+    yield ("1" + "PUT /config/s {\"alias\":\"t\"}\n" + plain + f"GET /contexts/.c{keks}/k/deks/s/versions/latest\n").encode()
+    yield b'1POST /subjects/s/versions {"schema":"\\"string\\""}\nGET /schemas/ids/1\nDELETE /subjects/s\nDELETE /subjects/s?permanent=true\nPUT /mode/s {"mode":"IMPORT"}\nGET /contexts\n'
+    yield ("1" + '2{"kind":"move","kek":"k"}\t{"since":1,"from":' + KEK + "}\n" + '2{"kind":"moved","kek":"k","subject":"s","algorithm":"AES256_GCM","version":1}\t{"encryptedKeyMaterial":"YQ==","became":"' + was + '"}\n'
+           + plain + f"POST {own}/keks/k/move/undo\n").encode()
+    yield ("1" + '2{"kind":"trash","id":"1"}\t{"why":"replaced","since":9000000000000,"kmsType":"t","kmsKeyId":"i","key":"{\\"type\\":\\"KEK\\"}","value":"{\\"type\\":\\"KEK\\",\\"name\\":\\"z\\"}"}\n'
+           + f"POST {own}/trash/1/restore\nGET {own}/trash?offset=0&limit=1\n").encode()
+
+
 def kms_reply():
     """What the recorded servers answered, to every sort of credentials; errors, and files of profiles."""
     firsts = {"aws": range(6), "ali": range(6, 10), "azu": range(10, 13), "gcp": range(13, 15), "vau": range(15, 17)}
@@ -180,7 +205,7 @@ def backup():
 
 
 def main():
-    for target in (schema_text, key_material, ciphertext, json_value, wire, tag_path, properties, server_config, model, http_target, records, kms_reply, backup):
+    for target in (schema_text, key_material, ciphertext, json_value, wire, tag_path, properties, server_config, model, http_target, records, api, kms_reply, backup):
         folder = os.path.join(sys.argv[1], "fuzz_" + target.__name__)
         os.makedirs(folder, exist_ok=True)
         for number, seed in enumerate(target()):
