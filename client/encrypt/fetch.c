@@ -199,6 +199,10 @@ static const char *get_prop(void *opaque, const char *name)
 static const char *own_prop(void *opaque, const char *name)
 {
   csfle__key_fetch *f = opaque;
+#ifdef CSFLE_BREAK_KEK_ALLOWS_ITSELF
+  csfle__bytes said = csfle__pairs_get(&f->kek->kek->kms_props, name);
+  if (said.ptr) return (const char *)said.ptr;
+#endif
   return csfle__kms_prop(f->want->props, name);
 }
 

@@ -49,6 +49,10 @@ static const char *own_prop(void *opaque, const char *name)
 {
   const registry_options *o = ((const asked *)opaque)->options;
   const char             *v = strcmp(name, "csfle.allow.kms.hosts") == 0 ? o->kms_hosts : strcmp(name, "csfle.allow.kms.keys") == 0 ? o->kms_keys : NULL;
+#ifdef CSFLE_BREAK_KEK_ALLOWS_ITSELF
+  csfle__bytes said = csfle__pairs_get(((const asked *)opaque)->props, name);
+  if (said.ptr) v = (const char *)said.ptr;
+#endif
   return v && *v ? v : NULL;
 }
 

@@ -139,7 +139,8 @@ TEST(a_kek_leads_no_credentials_to_a_host_that_the_operator_did_not_name) /* AB-
     rig         r;
     csfle_error e = CSFLE_ERROR_INIT;
     rig_open(&r, CUSTOMER, NULL, rules, cases[i].config);
-    csfle_fake_add_kek(&r.fake, "{\"name\":\"kek1\",\"kmsType\":\"hcvault\",\"kmsKeyId\":\"http://vault.evil:8200/transit/keys/k\",\"shared\":false}");
+    csfle_fake_add_kek(&r.fake, "{\"name\":\"kek1\",\"kmsType\":\"hcvault\",\"kmsKeyId\":\"http://vault.evil:8200/transit/keys/k\",\"kmsProps\":{"
+                                "\"csfle.allow.kms.hosts\":\"http://vault.evil:8200\"},\"shared\":false}"); /* what it says of itself is no permission */
     csfle_status st = send_one(&r, &e);
     if (cases[i].st == CSFLE_E_POLICY) {
       assert_int_equal(st, CSFLE_E_POLICY);
