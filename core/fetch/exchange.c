@@ -12,6 +12,7 @@
 #define NEED_FILE_MAX (1u << 20)
 
 static const char out_of_memory[] = "out of memory";
+static const char takes_no_certificates[] = "the program's own transport takes no certificates of the library's";
 
 void csfle__io_init(csfle__io *io)
 {
@@ -167,7 +168,7 @@ void csfle__send(const csfle_transport *t, csfle__io *io)
   }
 #endif
   if (io->request.tls && !csfle__curl_is(t)) {
-    fail(&io->reply, "the application's own transport takes no certificates of the library's");
+    fail(&io->reply, takes_no_certificates);
     return;
   }
   /* texts that end with NUL, and a body that is not NULL even when empty */
@@ -186,6 +187,7 @@ csfle_status csfle__reply_failed(const csfle__reply *r, csfle_error *err)
   static const struct { const char *text; csfle_status code; } known[] = {
     { "timed out", CSFLE_E_TIMEOUT }, { CSFLE__REFUSED_ADDRESS, CSFLE_E_POLICY }, { CSFLE__UNASKED_ADDRESS, CSFLE_E_POLICY },
     { CSFLE__BAD_CA_FILE, CSFLE_E_CONFIG }, { CSFLE__BAD_CERTIFICATE, CSFLE_E_CONFIG },
+    { takes_no_certificates, CSFLE_E_CONFIG },
   };
   csfle_status code = CSFLE_E_UNAVAILABLE;
   if (strcmp(r->failure, out_of_memory) == 0) return csfle__nomem(err);

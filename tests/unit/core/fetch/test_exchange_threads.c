@@ -155,6 +155,8 @@ TEST(a_request_with_certificates_goes_through_no_transport_that_does_not_take_th
   send_through(&a, &io);
   assert_int_equal(io.reply.status, 0);
   assert_non_null(strstr(io.reply.failure, "certificates"));
+  csfle_error e = CSFLE_ERROR_INIT;
+  assert_int_equal(csfle__reply_failed(&io.reply, &e), CSFLE_E_CONFIG);
   csfle__io_free(&io);
 }
 
