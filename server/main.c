@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_BODY_BYTES (16u << 20)
+#define MAX_BODY_BYTES   (16u << 20)
+#define MAX_BODIES_BYTES (16u * MAX_BODY_BYTES) /* connections are thousands, and anybody may begin a large body on each */
 
 static void write_line(void *opaque, int level, const char *facility, const char *text)
 {
@@ -129,6 +130,7 @@ static csfle_status read_options(const registry_properties *p, registry_options 
   http->queue = (size_t)queue;
   http->idle_timeout_s = (int)((idle_ms + 999) / 1000);
   http->max_body_bytes = MAX_BODY_BYTES;
+  http->max_bodies_bytes = MAX_BODIES_BYTES;
   return CSFLE_OK;
 }
 

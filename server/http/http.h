@@ -90,6 +90,7 @@ typedef struct registry_http_options {
   /** PEM texts for those with TLS; borrowed for registry_http_start. One text may hold both. */
   const char    *certificate, *key, *key_password;
   size_t         max_body_bytes;  /**< 413 past it */
+  size_t         max_bodies_bytes; /**< of all requests that are coming in or under way; then 503 */
   int            workers;
   size_t         queue;           /**< requests waiting for a worker; then 503 */
   unsigned       connections;     /**< of one listener */

@@ -43,6 +43,7 @@ struct registry_http {
   pthread_cond_t        idle;
   long                  in_flight; /* requests that were let in and whose answer is not sent yet, and calls that resume one */
   bool                  stopping;
+  _Atomic size_t        bodies; /* bytes of all */
 };
 
 /* a request and what http alone knows of it */
@@ -56,6 +57,7 @@ typedef struct exchange {
   int64_t                queued_ms; /* when it was sent to the pool for calls that block */
   int                    accept; /* index of the produced type, -1 none */
   size_t                 declared; /* Content-Length */
+  size_t                 held;     /* bytes of its body, among registry_http.bodies */
   int                    lengths, encodings, ids;
   bool                   seen, started, let_in, suspended, ready, gzip_ok, gzip_body, bad, bad_coding, has_accept;
 } exchange;
@@ -102,6 +104,21 @@ static void let_out(registry_http *h)
   pthread_mutex_unlock(&h->lock);
 }
 
+/* whether there is room for @p more bytes of a body */
+static bool hold(exchange *x, size_t more)
+{
+  size_t before = atomic_fetch_add(&x->http->bodies, more);
+  x->held += more;
+  return before + more <= x->http->options.max_bodies_bytes;
+}
+
+static void let_go(exchange *x)
+{
+  csfle_buf_free(&x->rq.body);
+  atomic_fetch_sub(&x->http->bodies, x->held);
+  x->held = 0;
+}
+
 /* ---- one request's life ---------------------------------------------------------------------------------------- */
 
 /* whether what is sent cannot be seen on a network */
@@ -138,8 +155,8 @@ static void on_completed(void *opaque, struct MHD_Connection *connection, void *
   (void)opaque, (void)connection, (void)why;
   exchange *x = (exchange *)*con_cls;
   if (!x) return;
+  let_go(x);
   if (x->let_in) let_out(x->http);
-  csfle_buf_free(&x->rq.body);
   csfle_buf_free(&x->reply.body);
   csfle__arena_free(&x->rq.arena);
   csfle__free(x);
@@ -327,8 +344,11 @@ static enum MHD_Result start(exchange *x)
   if (!x->reply.status) h->app.begin(h->app.opaque, &x->rq, &x->reply);
   if (!x->reply.status && x->accept < 0 && !x->reply.type) registry_reply_error(&x->reply, 406, 406, NULL);
   if (!x->reply.status && x->gzip_body) {
-    int status = registry_gunzip(&x->rq.body, h->options.max_body_bytes);
-    if (status) registry_reply_error(&x->reply, status, status, status == 400 ? "the gzip body is damaged" : NULL);
+    size_t packed = x->rq.body.len;
+    int    status = registry_gunzip(&x->rq.body, h->options.max_body_bytes);
+    if (!status && x->rq.body.len > packed && !hold(x, x->rq.body.len - packed)) status = 503;
+    if (status == 503) refuse_busy(x);
+    else if (status) registry_reply_error(&x->reply, status, status, status == 400 ? "the gzip body is damaged" : NULL);
   }
   if (!x->reply.status) {
     x->let_in = let_in(h);
@@ -384,8 +404,11 @@ static enum MHD_Result on_request(void *opaque, struct MHD_Connection *connectio
   if (*upload_len) {
     if (!x->reply.status) {
       if (x->rq.body.len + *upload_len > x->http->options.max_body_bytes) {
-        csfle__buf_clear(&x->rq.body);
+        let_go(x);
         refuse(x, 413, NULL);
+      } else if (!hold(x, *upload_len)) {
+        let_go(x);
+        refuse_busy(x);
       } else if (csfle__buf_put(&x->rq.body, upload, *upload_len, NULL) != CSFLE_OK) {
         refuse(x, 500, NULL);
       }

@@ -93,7 +93,7 @@ static void *stop(void *opaque)
 
 static void stop_while(bool in_begin)
 {
-  registry_http_options o = { .listeners = { { "127.0.0.1", 0, false } }, .listener_count = 1, .max_body_bytes = 1000, .workers = 1, .queue = 4, .connections = 10, .blocking_wait_ms = 1000, .idle_timeout_s = 30 };
+  registry_http_options o = { .listeners = { { "127.0.0.1", 0, false } }, .listener_count = 1, .max_body_bytes = 1000, .max_bodies_bytes = 10000, .workers = 1, .queue = 4, .connections = 10, .blocking_wait_ms = 1000, .idle_timeout_s = 30 };
   registry_http_app     app = { NULL, begin, handle, settled, settle };
   pthread_t             client, stopper;
 
@@ -125,7 +125,7 @@ TEST(a_request_that_comes_in_while_it_stops_does_not_wait)
 
 TEST(a_stop_that_has_waited_long_enough_says_so)
 {
-  registry_http_options o = { .listeners = { { "127.0.0.1", 0, false } }, .listener_count = 1, .max_body_bytes = 1000, .workers = 1, .queue = 4, .connections = 10, .blocking_wait_ms = 1000, .idle_timeout_s = 30 };
+  registry_http_options o = { .listeners = { { "127.0.0.1", 0, false } }, .listener_count = 1, .max_body_bytes = 1000, .max_bodies_bytes = 10000, .workers = 1, .queue = 4, .connections = 10, .blocking_wait_ms = 1000, .idle_timeout_s = 30 };
   registry_http_app     app = { NULL, begin, handle, settled, settle };
   pthread_t             client;
 
