@@ -109,6 +109,9 @@ static bool hold(exchange *x, size_t more)
 {
   size_t before = atomic_fetch_add(&x->http->bodies, more);
   x->held += more;
+#ifdef CSFLE_BREAK_BODIES_UNBOUNDED
+  return true;
+#endif
   return before + more <= x->http->options.max_bodies_bytes;
 }
 

@@ -234,7 +234,10 @@ static void tidy(registry_log *l)
   uint64_t    to = l->tidy_to;
 
   l->tidy_to = 0;
-  if (l->dead || to >> 44 != l->epoch || to > atomic_load(&l->durable)) return; /* what was to come before it was lost */
+  if (l->dead) return;
+#ifndef CSFLE_BREAK_TIDY_UNMARKED
+  if (to >> 44 != l->epoch || to > atomic_load(&l->durable)) return; /* what was to come before it was lost */
+#endif
   pthread_mutex_unlock(&l->lock);
   csfle_status rc = l->driver->compact(l->store, (int64_t)(to & ((UINT64_C(1) << 44) - 1)), &removed, &err);
   pthread_mutex_lock(&l->lock);

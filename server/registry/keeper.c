@@ -49,7 +49,9 @@ static void expire(registry_keeper *k, int64_t now)
     csfle__log_line(k->g->out, 4, "trash", "the clock jumped by %lld s: nothing in the trash expires for a day, so that it can be put right", (long long)(jumped / 1000));
   }
   k->apart_ms = apart;
+#ifndef CSFLE_BREAK_CLOCK_BELIEVED
   if (now < k->hold_until) return;
+#endif
   size_t gone = registry_trash_expire(k->g);
   if (gone) csfle__log_line(k->g->out, 6, "trash", "%zu entries have expired", gone);
 }
