@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -634,6 +635,47 @@ def moves_a_shared_kek(w):
     expect(w.run("kek", "move", "me", "--to", "local-kms:demo-2"), 0, out="0 data keys moved")
 
 
+class Loses(http.server.BaseHTTPRequestHandler):
+    """In front of a registry: passes on what it is asked, but loses the answer to a move."""
+
+    def log_message(self, *_):
+        pass
+
+    def handle_any(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
+        request = urllib.request.Request(self.server.behind + self.path, data=body, method=self.command, headers={"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as r:
+                code, text = r.status, r.read()
+        except urllib.error.HTTPError as e:
+            code, text = e.code, e.read()
+        if self.command == "POST" and self.path.endswith("/move"):
+            self.close_connection = True
+            return
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_DELETE = handle_any
+
+
+def moves_though_the_answer_is_lost(w):
+    """a move whose answer is lost is looked for: it was done, or it is not known"""
+    make_kek(w, "ml")
+    expect(w.run("dek", "create", "ml", "s"), 0)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Loses)
+    server.behind = w.registry.url
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        expect(w.run("kek", "move", "ml", "--to", "local-kms:demo-2", "-r", f"{url},{w.registry.url}"), 0, out="1 data keys moved", err="done all the same")
+        expect(w.run("kek", "move", "ml", "--undo"), 0)
+        expect(w.run("kek", "move", "ml", "--to", "local-kms:demo-2", "-r", url), 0, out="1 data keys moved", err="done all the same")
+    finally:
+        server.shutdown()
+
+
 def moves_against_rules(w):
     """a rule that names the old key is told, and the move asked for; another registry cannot move"""
     other = ("-X", "rule.executors._to_.param.secret=@new-secret")
@@ -693,7 +735,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, moving_lists, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, backup_of_references, damaged, verifies, moves, moves_a_shared_kek, moves_against_rules, away_and_denied,
+TESTS = [kek_table, report_formats, paging, moving_lists, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, backup_of_references, damaged, verifies, moves, moves_a_shared_kek, moves_though_the_answer_is_lost, moves_against_rules, away_and_denied,
          hostile_names]
 
 

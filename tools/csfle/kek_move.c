@@ -178,6 +178,23 @@ static void tell(const move *m, const char *done)
            CSFLE__FMT(m->to.kms_type), CSFLE__FMT(m->to.kms_key_id));
 }
 
+/* an answer can be lost, and the request that follows it refused: whether the registry has done it shows in the KEK */
+static bool done_already(move *m)
+{
+  csfle__kek *now = NULL;
+  csfle_buf   path;
+  yyjson_val *answer;
+  bool        same = false;
+
+  csfle_buf_init(&path, 0, 0);
+  if (registry_path(&path, KEKS_PATH "/%s", m->name) == 0 && registry_call(&m->r, "GET", csfle__buf_cstr(&path), CSFLE__NONE, true, &answer) == 0 &&
+      csfle__kek_parse(&now, answer, NULL) == CSFLE_OK)
+    same = csfle__eq(now->kms_type, m->to.kms_type) && csfle__eq(now->kms_key_id, m->to.kms_key_id);
+  csfle__kek_free(now);
+  csfle_buf_free(&path);
+  return same;
+}
+
 static int start_move(move *m)
 {
   csfle_buf   path;
@@ -194,7 +211,14 @@ static int start_move(move *m)
   }
   csfle_buf_init(&path, 0, 0);
   if ((rc = registry_path(&path, MOVE_PATH, m->name)) == 0) rc = registry_call(&m->r, "POST", csfle__buf_cstr(&path), csfle__buf_view(&m->body), false, &answer);
-  if (rc == EXIT_CONFLICT) note("nothing was changed; what was read is no longer so: run it again");
+  if ((rc == EXIT_CONFLICT || rc == EXIT_UNAVAILABLE) && done_already(m)) {
+    note("it was done all the same; the answer was lost");
+    rc = 0;
+  } else if (rc == EXIT_CONFLICT) {
+    note("nothing was changed; what was read is no longer so: run it again");
+  } else if (rc == EXIT_UNAVAILABLE) {
+    note("whether it was done is not known; 'csfle kek move %s' tells", m->name);
+  }
   if (!rc) tell(m, "moved");
   if (!rc && m->to.shared && (rc = registry_path(&path, KEKS_PATH "/%s/test", m->name)) == 0 &&
       (rc = registry_call(&m->r, "POST", csfle__buf_cstr(&path), CSFLE__NONE, false, &answer)) != 0)
