@@ -164,7 +164,7 @@ int registry_call(registry *r, const char *method, const char *path, csfle__byte
     goto out;
   }
   if (r->io.reply.body.len) {
-    if (csfle__json_parse(&r->doc, csfle__buf_view(&r->io.reply.body), &err) == CSFLE_OK) *answer = yyjson_doc_get_root(r->doc);
+    if (csfle__json_parse_secret(&r->doc, csfle__buf_view(&r->io.reply.body), &err) == CSFLE_OK) *answer = yyjson_doc_get_root(r->doc);
     else if (status / 100 == 2) {
       rc = fail(EXIT_FAILED, "%s %s: the answer is no JSON; is %s the address of a schema registry?", method, path, csfle__buf_cstr(&shown));
       goto out;
