@@ -198,3 +198,19 @@ TEST(encoded_values_that_do_not_fit_have_no_text)
     csfle_buf_free(&out), csfle__schema_free(s);
   }
 }
+
+/* What stored schemas may hold (3.2): an alias of a dot alone, which was taken for a want of memory. */
+TEST(an_alias_of_a_dot_alone_is_an_alias)
+{
+  static const char text[] = "{\"type\":\"record\",\"name\":\"n.R\",\"aliases\":[\".\",\"x\"],\"fields\":[]}";
+  csfle__schema    *s = NULL;
+  csfle_error       e = CSFLE_ERROR_INIT;
+  csfle_buf         b;
+  csfle_buf_init(&b, 0, 0);
+  assert_ok(csfle__schema_parse(&s, CSFLE__NONE, csfle__str(text), NULL, 0, 0, err));
+  assert_ok(csfle__schema_format(s)->canonical(s, &b, err));
+  assert_bytes_equal(csfle__buf_view(&b), BYTES("{\"type\":\"record\",\"name\":\"R\",\"namespace\":\"n\",\"fields\":[],\"aliases\":[\"\",\"x\"]}"));
+  csfle__schema_free(s);
+  csfle_buf_free(&b);
+  assert_int_equal(csfle__schema_parse(&s, CSFLE__NONE, csfle__str(text), NULL, 0, CSFLE__SCHEMA_NEW, &e), CSFLE_E_SCHEMA);
+}
