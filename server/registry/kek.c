@@ -4,7 +4,8 @@
 
 #include "server/log/must.h"
 
-void registry_put_kek(csfle_buf *b, const csfle__kek *k)
+/* what answers and records have alike */
+static void put_members(csfle_buf *b, const csfle__kek *k)
 {
   put(b, "{\"name\":"), put_json(b, k->name);
   put(b, ",\"kmsType\":"), put_json(b, k->kms_type);
@@ -12,6 +13,11 @@ void registry_put_kek(csfle_buf *b, const csfle__kek *k)
   put(b, ",\"kmsProps\":"), must_ok(csfle__pairs_put(b, &k->kms_props, NULL));
   if (k->doc.ptr) put(b, ",\"doc\":"), put_json(b, k->doc);
   put(b, k->shared ? ",\"shared\":true" : ",\"shared\":false");
+}
+
+void registry_put_kek(csfle_buf *b, const csfle__kek *k)
+{
+  put_members(b, k);
   put(b, ",\"ts\":"), put_int(b, k->ts);
   put(b, k->deleted ? ",\"deleted\":true}" : "}");
 }
@@ -25,18 +31,12 @@ void registry_put_kek_key(csfle_buf *b, csfle__bytes name)
 
 void registry_put_kek_value(csfle_buf *b, const csfle__kek *k)
 {
-  put(b, "{\"name\":"), put_json(b, k->name);
-  put(b, ",\"kmsType\":"), put_json(b, k->kms_type);
-  put(b, ",\"kmsKeyId\":"), put_json(b, k->kms_key_id);
-  put(b, ",\"kmsProps\":"), must_ok(csfle__pairs_put(b, &k->kms_props, NULL));
-  if (k->doc.ptr) put(b, ",\"doc\":"), put_json(b, k->doc);
-  put(b, k->shared ? ",\"shared\":true" : ",\"shared\":false");
+  put_members(b, k);
   put(b, k->deleted ? ",\"deleted\":true" : ",\"deleted\":false");
   put(b, ",\"type\":\"KEK\"}");
 }
 
-/* key and value of a KEK record [DEK 5.3, 5.4] */
-static void add_kek(registry_change *change, const csfle__kek *k)
+void registry_change_add_kek(registry_change *change, const csfle__kek *k)
 {
   csfle_buf key, value;
   csfle_buf_init(&key, 0, 0);
@@ -120,7 +120,7 @@ bool registry_kek_create(registry *g, const registry_kek_request *r, registry_pr
   if (old && (old->deleted == r->deleted || !csfle__eq(old->kms_type, made.kms_type) || !csfle__eq(old->kms_key_id, made.kms_key_id) ||
               !same_pairs(&old->kms_props, &made.kms_props) || !same_doc(old->doc, made.doc) || old->shared != made.shared))
     return exists(p, r->name);
-  add_kek(&change, &made);
+  registry_change_add_kek(&change, &made);
   return registry_change_commit(g, &change, p);
 }
 
@@ -142,7 +142,7 @@ bool registry_kek_update(registry *g, const registry_kek_request *r, registry_pr
   if (r->has_doc) made.doc = r->doc;
   if (r->has_shared) made.shared = r->shared;
   if (same_pairs(&made.kms_props, &k->kek->kms_props) && same_doc(made.doc, k->kek->doc) && made.shared == k->kek->shared) return true;
-  add_kek(&change, &made);
+  registry_change_add_kek(&change, &made);
   if (made.shared != k->kek->shared || !same_pairs(&made.kms_props, &k->kek->kms_props)) /* who may have the keys, and whose credentials are used [AB-7] */
     csfle__log_line(g->out, 5, "audit", "KEK \"%.*s\": shared %s%s", CSFLE__FMT(r->name), made.shared == k->kek->shared ? "unchanged" : made.shared ? "switched on" : "switched off",
                     same_pairs(&made.kms_props, &k->kek->kms_props) ? "" : ", kmsProps changed");
@@ -173,7 +173,7 @@ bool registry_kek_delete(registry *g, csfle__bytes name, bool permanent, registr
   } else if (!k->kek->deleted) {
     csfle__kek made = *k->kek;
     made.deleted = true;
-    add_kek(&change, &made);
+    registry_change_add_kek(&change, &made);
   }
   return registry_change_commit(g, &change, p);
 }
@@ -186,7 +186,7 @@ bool registry_kek_undelete(registry *g, csfle__bytes name, registry_problem *p)
   if (k->kek->deleted) {
     csfle__kek made = *k->kek;
     made.deleted = false;
-    add_kek(&change, &made);
+    registry_change_add_kek(&change, &made);
   }
   return registry_change_commit(g, &change, p);
 }

@@ -100,18 +100,6 @@ static void digest_of(csfle__bytes material, char out[65])
   for (int i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", raw[i]);
 }
 
-static void add_kek(registry_change *change, const csfle__kek *k)
-{
-  csfle_buf key, value;
-  csfle_buf_init(&key, 0, 0);
-  csfle_buf_init(&value, 0, CSFLE_BUF_WIPE);
-  registry_put_kek_key(&key, k->name);
-  registry_put_kek_value(&value, k);
-  registry_change_add(change, REGISTRY_KEYS, csfle__buf_view(&key), csfle__buf_view(&value));
-  csfle_buf_free(&key);
-  csfle_buf_free(&value);
-}
-
 /* the DEK with another material */
 static void add_dek(registry_change *change, const csfle__dek *d, csfle__bytes material)
 {
@@ -256,7 +244,7 @@ bool registry_move(registry *g, const registry_move_request *r, registry_problem
   if (csfle__eq(to.kms_type, k->kek->kms_type) && csfle__eq(to.kms_key_id, k->kek->kms_key_id)) return bad_field(p, "kmsKeyId");
   csfle__kek made = *k->kek;
   made.kms_type = to.kms_type, made.kms_key_id = to.kms_key_id, made.kms_props = to.props;
-  add_kek(&change, &made);
+  registry_change_add_kek(&change, &made);
   add_move(g, &change, r->name, k->kek);
   if (!take_deks(k, r, &change, p)) return registry_change_drop(&change);
   size_t count = k->count;
@@ -283,7 +271,7 @@ bool registry_move_undo(registry *g, csfle__bytes name, registry_problem *p)
   if (!k) return false;
   csfle__kek made = *k->kek;
   made.kms_type = m->from->kms_type, made.kms_key_id = m->from->kms_key_id, made.kms_props = m->from->kms_props;
-  add_kek(&change, &made);
+  registry_change_add_kek(&change, &made);
   csfle_buf_init(&at, 0, 0);
   for (size_t i = 0; i < k->count; i++) {
     char digest[65];

@@ -281,6 +281,8 @@ void registry_put_dek_key(csfle_buf *b, const csfle__dek *d);
 /** Their values. */
 void registry_put_kek_value(csfle_buf *b, const csfle__kek *k);
 void registry_put_dek_value(csfle_buf *b, const csfle__dek *d);
+/** Adds the record of @p k. [DEK 5.3, 5.4] */
+void registry_change_add_kek(registry_change *change, const csfle__kek *k);
 /** 40972 when there are more than dek.registry.max.keys already. [DEK 4.7] */
 bool registry_keys_left(registry *g, size_t count, registry_problem *p);
 /** A copy; ptr NULL stays. */

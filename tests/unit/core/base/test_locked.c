@@ -1,8 +1,8 @@
 /* Memory for key material: zero when new, wiped when given back, not in core dumps, locked as far as the limit lets. */
 #include "tests/support/test.h"
 
-#include "core/base/locked.h"
 #include "core/base/secret.h"
+#include "tests/unit/core/base/locked_use.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -99,18 +99,6 @@ TEST(a_limit_on_locked_memory_is_no_failure)
   int status;
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
-}
-
-static void *use_some(void *opaque)
-{
-  for (int i = 0; i < 2000; i++) {
-    size_t   size = (size_t)((i * 37 + (int)(intptr_t)opaque) % 700) + 1;
-    uint8_t *p = csfle__locked_alloc(size);
-    if (!p || p[0] || p[size - 1]) abort();
-    memset(p, 1, size);
-    csfle__locked_free(p, size);
-  }
-  return NULL;
 }
 
 TEST(children_forked_under_threads_use_it)
