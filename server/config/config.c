@@ -32,6 +32,8 @@ static const struct { const char *prefix, *why; } refused[] = {
   { "access.control.", "CORS is not supported yet" },
 };
 
+#define NAME_SHOWN 24 /* bytes of what has no dot */
+
 struct registry_properties {
   char *values[COUNT];
 };
@@ -66,6 +68,8 @@ csfle_status registry_properties_set(registry_properties *p, csfle__bytes name, 
         if (off) return CSFLE_OK; /* what is switched off need not be there */
         return csfle__fail(err, CSFLE_E_CONFIG, "property \"%.*s\": %s", CSFLE__FMT(name), refused[i].why);
       }
+    if (name.len > NAME_SHOWN && !memchr(name.ptr, '.', name.len)) /* not a name: a line of a key, perhaps */
+      return csfle__fail(err, CSFLE_E_CONFIG, "this is no property; a value of several lines, a key say, has \\n for each line break, and a backslash where the line goes on in the next");
     return csfle__fail(err, CSFLE_E_CONFIG, "unknown property \"%.*s\"", CSFLE__FMT(name));
   }
   char *copy = csfle__dup(value.ptr, value.len);
@@ -78,7 +82,10 @@ csfle_status registry_properties_set(registry_properties *p, csfle__bytes name, 
 csfle_status registry_properties_set_line(registry_properties *p, const char *line, csfle_error *err)
 {
   const char *eq = strchr(line, '=');
-  if (!eq || eq == line) return csfle__fail(err, CSFLE_E_CONFIG, "\"%s\" is not of the form name=value", line);
+  if (!eq || eq == line) {
+    size_t shown = strcspn(line, ": \t"); /* behind a slip of the finger may stand a password */
+    return csfle__fail(err, CSFLE_E_CONFIG, "\"%.*s%s\" is not of the form name=value", (int)(shown < 100 ? shown : 100), line, line[shown] ? "..." : "");
+  }
   return registry_properties_set(p, csfle__trim(csfle__view(line, (size_t)(eq - line))), csfle__str(eq + 1), err);
 }
 

@@ -174,3 +174,19 @@ TEST(a_policy_is_a_text_or_made_for_a_principal)
   assert_string_equal(policy("", &out, &e), "");
   csfle_buf_free(&out);
 }
+
+/* a key that was pasted over several lines, a colon for the equals sign: what is behind may be a secret */
+TEST(what_is_no_property_is_not_repeated)
+{
+  static const char    file[] = "ssl.keystore.key=-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgSECRETSECRETSEC=\n-----END PRIVATE KEY-----\n";
+  csfle_error          e = CSFLE_ERROR_INIT;
+  registry_properties *p = registry_properties_new();
+  assert_int_equal(load(p, file, &e), CSFLE_E_CONFIG);
+  assert_null(strstr(e.msg, "SECRET"));
+  assert_non_null(strstr(e.where, ":2"));
+  assert_non_null(strstr(e.msg, "has \\n for each line break"));
+  assert_int_equal(registry_properties_set_line(p, "ssl.key.password:SECRET", &e), CSFLE_E_CONFIG);
+  assert_null(strstr(e.msg, "SECRET"));
+  assert_non_null(strstr(e.msg, "\"ssl.key.password...\" is not of the form name=value"));
+  registry_properties_free(p);
+}
