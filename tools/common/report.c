@@ -71,7 +71,7 @@ static const char *hint_of(const csfle_error *err, int code)
     case EXIT_REFUSED:
       if (strstr(err->msg, "csfle.allow.kms.hosts")) return ""; /* a host, and what to set is said */
       return "; nothing more was written; change the rule or name the exception (csfle.allow.plaintext)";
-    case EXIT_UNAVAILABLE: return "; check the address (-r) and that it runs, then try again";
+    case EXIT_UNAVAILABLE: return "; see that it runs and can be reached (-r is the address of the registry), then try again";
     case EXIT_DENIED: return "; check the credentials";
     default: break;
   }
