@@ -117,11 +117,11 @@ static void skipped(registry_state *s, const registry_record *r, const char *why
 
 /* a record of our own topic: {"kind":"ids","context":"."} -> {"max":n}, so that no id is given out twice after its
    schema was permanently deleted and compacted away; or what is in the trash, or was before a move */
-static void apply_own(registry_state *s, yyjson_val *key, yyjson_val *value)
+static void apply_own(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value)
 {
   int64_t      max;
   csfle__bytes kind = csfle__json_member_text(key, "kind");
-  if (csfle__eq_str(kind, "trash")) registry_apply_trash(s, key, value);
+  if (csfle__eq_str(kind, "trash")) registry_apply_trash(s, r, key, value);
   if (csfle__eq_str(kind, "move") || csfle__eq_str(kind, "moved")) registry_apply_move(s, key, value);
   if (!csfle__eq_str(kind, "ids")) return;
   csfle__bytes context = csfle__json_member_text(key, "context");
@@ -166,7 +166,7 @@ void registry_state_apply_parsed(registry_state *s, const registry_parsed *p)
   if (r->topic == REGISTRY_KEYS) {
     registry_apply_key(s, r, k, v);
   } else if (r->topic == REGISTRY_OWN) {
-    apply_own(s, k, v);
+    apply_own(s, r, k, v);
   } else {
     csfle__bytes type = csfle__json_member_text(k, "keytype");
     if (csfle__eq_str(type, "SCHEMA")) registry_apply_schema(s, r, k, v);

@@ -198,7 +198,7 @@ void registry_apply_clear_subject(registry_state *s, yyjson_val *key);
 void registry_apply_config(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_apply_mode(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_apply_context(registry_state *s, yyjson_val *key, yyjson_val *value);
-void registry_apply_trash(registry_state *s, yyjson_val *key, yyjson_val *value);
+void registry_apply_trash(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value);
 void registry_trash_free(registry_trash *t);
 void registry_apply_move(registry_state *s, yyjson_val *key, yyjson_val *value);
 void registry_moving_free(registry_moving *m);

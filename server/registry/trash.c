@@ -36,7 +36,7 @@ static void unlink_entry(registry_state *s, registry_trash *t)
   registry_trash_free(t);
 }
 
-void registry_apply_trash(registry_state *s, yyjson_val *key, yyjson_val *value)
+void registry_apply_trash(registry_state *s, const registry_record *r, yyjson_val *key, yyjson_val *value)
 {
   csfle__bytes    id = csfle__json_member_text(key, "id");
   registry_trash *t = (registry_trash *)csfle__map_get(&s->trash, id);
@@ -47,6 +47,7 @@ void registry_apply_trash(registry_state *s, yyjson_val *key, yyjson_val *value)
   csfle__bytes record = csfle__json_member_text(value, "key"), body = csfle__json_member_text(value, "value");
   if (!record.len || !body.len) return;
   t = (registry_trash *)must_calloc(sizeof *t);
+  t->offset = r->offset;
   t->id = registry_copied(&t->arena, id);
   t->key = registry_copied(&t->arena, record);
   t->value = registry_copied(&t->arena, body);
@@ -243,7 +244,7 @@ void registry_put_trash(const registry *g, csfle_buf *out, const registry_trash 
 static int by_since(const void *a, const void *b)
 {
   const registry_trash *x = *(registry_trash *const *)a, *y = *(registry_trash *const *)b;
-  return x->since != y->since ? (x->since > y->since) - (x->since < y->since) : csfle__cmp_utf16(x->id, y->id);
+  return x->since != y->since ? (x->since > y->since) - (x->since < y->since) : (x->offset > y->offset) - (x->offset < y->offset);
 }
 
 void registry_put_trash_list(const registry *g, csfle_buf *out, size_t offset, size_t limit)

@@ -12,7 +12,7 @@ struct registry_trash {
   csfle__bytes    id, key, value; /**< of the record as it was */
   csfle__bytes    kms_type, kms_key_id; /**< of the KEK then: what unwraps the material */
   bool            replaced; /**< by a rewrap, and its DEK was not deleted since */
-  int64_t         since;
+  int64_t         since, offset; /**< offset: of its record, which orders those of one moment */
   registry_trash *next; /**< another one of the same key */
 };
 
