@@ -36,7 +36,7 @@ typedef struct registry_request {
   const void     *route;   /**< the application's, set by begin */
   bool            on_worker; /**< set by begin: handle may wait for the store */
   bool            may_block; /**< handle runs where it may wait for a KMS */
-  bool            confidential; /**< the connection is TLS, or does not leave this machine */
+  bool            confidential; /**< the connection is TLS, or does not leave this machine, nor is a proxy's */
   int             listener; /**< its number in registry_http_options */
   void           *waiter;  /**< for registry_http_park, _again and _release */
   void           *parked;  /**< the application's: what it waited for */

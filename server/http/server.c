@@ -166,6 +166,19 @@ static void on_completed(void *opaque, struct MHD_Connection *connection, void *
   *con_cls = NULL;
 }
 
+/* Whether a header says that a proxy asks for somebody else: then the peer's address says nothing of who sees the answer.
+   What it says of that somebody is not believed either. */
+static bool of_proxy(csfle__bytes name)
+{
+  static const char *const names[] = { "via", "forwarded", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port" };
+#ifdef CSFLE_BREAK_PROXIES_CONFIDENTIAL
+  return false;
+#endif
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (csfle__eq_nocase(name, csfle__str(names[i]))) return true;
+  return false;
+}
+
 static enum MHD_Result on_header(void *opaque, enum MHD_ValueKind kind, const char *name, size_t name_len,
                                  const char *value, size_t value_len)
 {
@@ -182,6 +195,7 @@ static enum MHD_Result on_header(void *opaque, enum MHD_ValueKind kind, const ch
 #endif
   for (size_t i = 0; i < n.len; i++)
     if (n.ptr[i] <= ' ' || n.ptr[i] >= 0x7f) x->bad = true;
+  if (x->rq.confidential && !x->http->doors[x->rq.listener].tls && of_proxy(n)) x->rq.confidential = false;
   switch (n.len) {
     case 6:
       if (csfle__eq_nocase(n, CSFLE__LIT("accept"))) {

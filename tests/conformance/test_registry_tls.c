@@ -80,6 +80,19 @@ TEST(AB_7_keys_do_not_leave_over_a_plain_connection)
   csfle_test_registry_stop(&r);
 }
 
+/* which headers those are: tests/unit/server/http/test_confidential.c */
+TEST(AB_7_keys_do_not_leave_through_a_proxy_on_this_machine)
+{
+  static const char *const headers[] = { "X-Forwarded-For: 127.0.0.1", NULL };
+  csfle_test_registry_start(&r, NULL);
+  ask(&r, "POST", "/dek-registry/v1/keks", SHARED, 200, "\"shared\":true", NULL);
+  ask(&r, "POST", DEK, "{}", 200, "\"keyMaterial\":\"", NULL);
+  csfle_test_reply p = csfle_test_http_headers(&r, "GET", DEK, NULL, headers);
+  if (p.status != 403 || strstr(p.body, "keyMaterial\":")) fail_msg("%ld %s", p.status, p.body);
+  csfle_test_reply_free(&p);
+  csfle_test_registry_stop(&r);
+}
+
 TEST(keys_leave_over_a_plain_connection_when_the_operator_says_so)
 {
   static const char *const args[] = { "-X", "listeners=http://0.0.0.0:0", "-X", "csfle.anonymous=write", "-X", "csfle.key.material.over=plain", NULL };
