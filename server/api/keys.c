@@ -116,14 +116,48 @@ static int by_text(const void *a, const void *b)
   return csfle__cmp_utf16(*(const csfle__bytes *)a, *(const csfle__bytes *)b);
 }
 
-/* whether a DEK of the KEK has a subject with one of the prefixes asked for */
-static bool owns_prefix(registry_call *c, const registry_kek *k, bool deleted)
+/* the prefixes of a request, in order, without those that begin with another one: a target has room for thousands */
+typedef struct prefixes {
+  csfle__bytes *at;
+  size_t        count;
+} prefixes;
+
+static int by_bytes(const void *a, const void *b)
 {
-  for (size_t i = 0; i < k->count; i++) {
-    if (k->deks[i]->deleted && !deleted) continue;
-    for (size_t q = 0; q < c->rq->query_count; q++)
-      if (csfle__eq_str(c->rq->query[q].name, "subjectPrefix") && csfle__starts(k->deks[i]->subject, c->rq->query[q].value)) return true;
+  csfle__bytes x = *(const csfle__bytes *)a, y = *(const csfle__bytes *)b;
+  size_t       n = x.len < y.len ? x.len : y.len;
+  int          d = n ? memcmp(x.ptr, y.ptr, n) : 0;
+  return d ? d : (x.len > y.len) - (x.len < y.len);
+}
+
+static void take_prefixes(registry_call *c, prefixes *p)
+{
+  size_t n = 0;
+  p->at = (csfle__bytes *)must(csfle__calloc(c->rq->query_count + 1, sizeof *p->at));
+  for (size_t i = 0; i < c->rq->query_count; i++)
+    if (csfle__eq_str(c->rq->query[i].name, "subjectPrefix")) p->at[n++] = c->rq->query[i].value;
+  if (n) qsort(p->at, n, sizeof *p->at, by_bytes);
+  for (size_t i = 0; i < n; i++)
+    if (!p->count || !csfle__starts(p->at[i], p->at[p->count - 1])) p->at[p->count++] = p->at[i];
+}
+
+/* only the last one that is not behind the subject can be its beginning */
+static bool has_prefix(const prefixes *p, csfle__bytes subject)
+{
+  size_t lo = 0, hi = p->count;
+  while (lo < hi) {
+    size_t mid = (lo + hi) / 2;
+    if (by_bytes(&p->at[mid], &subject) <= 0) lo = mid + 1;
+    else hi = mid;
   }
+  return lo && csfle__starts(subject, p->at[lo - 1]);
+}
+
+/* whether a DEK of the KEK has a subject with one of the prefixes */
+static bool owns_prefix(const prefixes *p, const registry_kek *k, bool deleted)
+{
+  for (size_t i = 0; i < k->count; i++)
+    if ((deleted || !k->deks[i]->deleted) && has_prefix(p, k->deks[i]->subject)) return true;
   return false;
 }
 
@@ -135,13 +169,16 @@ bool registry_keks_list(registry_call *c)
 
   if (!registry_page(c, c->g->options.keks, &offset, &limit)) return false;
   csfle__bytes *names = (csfle__bytes *)must(csfle__calloc(keks->count + 1, sizeof *names));
+  prefixes      p = { NULL, 0 };
+  if (by_prefix) take_prefixes(c, &p);
   for (size_t i = 0; i < keks->count; i++) {
     const registry_kek *k = (const registry_kek *)keks->entries[i].value;
-    if (by_prefix ? owns_prefix(c, k, deleted) : k->kek && (deleted || !k->kek->deleted)) names[n++] = k->name;
+    if (by_prefix ? owns_prefix(&p, k, deleted) : k->kek && (deleted || !k->kek->deleted)) names[n++] = k->name;
   }
   qsort(names, n, sizeof *names, by_text);
   registry_put_names(c->out, names, n, offset, limit);
   csfle__free(names);
+  csfle__free(p.at);
   return true;
 }
 

@@ -95,3 +95,53 @@ TEST(AB_14_properties_of_a_kek_cost_no_more_than_sorting_them)
   registry_api_free(api);
   registry_close(g);
 }
+
+/* asks for the KEKs of subjects with so many prefixes, the last of which counts; what it took */
+static double with_prefixes(int count)
+{
+  csfle_buf target;
+  int       status;
+  csfle_buf_init(&target, 0, 0);
+  put(&target, "/dek-registry/v1/keks?x=1");
+  for (int i = 1; i < count; i++) must_ok(csfle__buf_printf(&target, NULL, "&subjectPrefix=t%d", i));
+  put(&target, "&subjectPrefix=s19999");
+  double    from = cpu_s();
+  csfle_buf answer = ask("GET", csfle__buf_cstr(&target), CSFLE__NONE, &status);
+  double    took = cpu_s() - from;
+  assert_string_equal((const char *)answer.ptr, "[\"k\"]");
+  csfle_buf_free(&answer);
+  csfle_buf_free(&target);
+  return took;
+}
+
+TEST(AB_14_prefixes_of_subjects_cost_no_more_than_looking_each_subject_up)
+{
+  registry_log *log;
+  registry     *g = rig_open(&log);
+  registry_api *api = registry_api_new(g, REGISTRY_ANONYMOUS_WRITE, -1);
+  char          key[200];
+  int           status;
+  app = registry_api_app(api);
+  assert_true(rig_kek(g, "k", false) && rig_kek(g, "l", false));
+  assert_true(rig_dek(g, "l", "tab", 1) && rig_dek(g, "l", "\xc3\xa4", 1));
+  for (int i = 0; i < 20000; i++) {
+    snprintf(key, sizeof key, "{\"kekName\":\"k\",\"subject\":\"s%05d\",\"algorithm\":\"AES256_GCM\",\"version\":1,\"type\":\"DEK\"}", i);
+    registry_record r = { .topic = REGISTRY_KEYS, .key = csfle__str(key), .value = BYTES("{\"encryptedKeyMaterial\":\"YQ==\",\"type\":\"DEK\"}") };
+    registry_state_apply(g->state, &r);
+  }
+  static const struct { const char *query, *found; } cases[] = {
+    { "subjectPrefix=", "[\"k\",\"l\"]" }, { "subjectPrefix=t&subjectPrefix=tac", "[\"l\"]" }, { "subjectPrefix=tac&subjectPrefix=ta", "[\"l\"]" }, { "subjectPrefix=tabs", "[]" }, { "subjectPrefix=tab", "[\"l\"]" },
+    { "subjectPrefix=ta&subjectPrefix=s1&subjectPrefix=s1", "[\"k\",\"l\"]" }, { "subjectPrefix=a&subjectPrefix=z", "[]" }, { "subjectPrefix=%C3%A4&subjectPrefix=%C3%A5", "[\"l\"]" }, { "subjectPrefix=s20", "[]" },
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char target[200];
+    snprintf(target, sizeof target, "/dek-registry/v1/keks?%s", cases[i].query);
+    csfle_buf answer = ask("GET", target, CSFLE__NONE, &status);
+    if (strcmp((const char *)answer.ptr, cases[i].found) != 0) fail_msg("%s: %s", cases[i].query, (const char *)answer.ptr);
+    csfle_buf_free(&answer);
+  }
+  double one = with_prefixes(1), many = with_prefixes(1500);
+  if (many > 30 * one) fail_msg("1 took %.6f s, 1500 %.6f s", one, many);
+  registry_api_free(api);
+  registry_close(g);
+}
