@@ -134,7 +134,9 @@ csfle_status registry_replay(registry_log *log, registry_state *s, size_t *count
   if (pthread_mutex_init(&p->lock, NULL) != 0 || pthread_cond_init(&p->changed, NULL) != 0) registry_out_of_memory();
   csfle_status rc;
   if (pthread_create(&reader, NULL, read_all, p) == 0) {
+    registry_contents_load(s, true);
     apply_all(p, s);
+    registry_contents_load(s, false);
     pthread_join(reader, NULL);
     rc = p->rc;
     if (err && rc != CSFLE_OK) *err = p->err;

@@ -19,6 +19,7 @@
 typedef struct registry_subject registry_subject;
 typedef struct registry_context registry_context;
 typedef struct registry_version registry_version;
+typedef struct registry_slab registry_slab;
 
 /** A content as answers show it: members from guid to schema, comma first: ,"guid":..,"schema":".." */
 typedef struct registry_rendered {
@@ -34,6 +35,7 @@ typedef struct registry_content {
   uint8_t             number;  /**< among contents of one key */
   csfle__schema_info *info;    /**< subject, id and version in it mean nothing; &own when there is nothing but a text */
   csfle__schema_info  own;
+  registry_slab *slab;  /**< that it lies in, or NULL */
   _Atomic(void *)     guid, rendered; /**< registry_content_guid, _rendered */
   csfle__schema      *parsed;  /**< or NULL; see registry_state_parse */
   registry_version  **holders; /**< versions of any context */
@@ -124,6 +126,8 @@ typedef struct registry_refs {
 typedef struct registry_state {
   csfle__map contents;   /**< key, type and number -> registry_content * */
   registry_guids *guids;
+  registry_slab *slab; /**< being filled, while the log is read */
+  bool       loading;
   csfle__map contexts;   /**< name -> registry_context * */
   csfle__map subjects;   /**< qualified name -> registry_subject * */
   csfle__map configs;    /**< name -> registry_config * */
@@ -208,6 +212,8 @@ void registry_version_remove(registry_state *s, registry_version *v);
 /** The content with these members, made if need be. @p owned: @p info is taken, or freed. */
 registry_content *registry_content_made(registry_state *s, csfle__schema_info *info, bool owned);
 void registry_content_drop(registry_state *s, registry_content *c);
+/** Around the reading of a log: new contents are many and will stay. */
+void registry_contents_load(registry_state *s, bool begin);
 void registry_content_unparse(registry_content *c);
 registry_guids *registry_guids_new(void);
 void registry_guids_free(registry_guids *g);
