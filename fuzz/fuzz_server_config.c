@@ -2,6 +2,7 @@
    Input: the file. */
 #include "fuzz/fuzz.h"
 
+#include "core/base/json.h"
 #include "server/config/config.h"
 
 #include <sys/mman.h>
@@ -18,6 +19,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   snprintf(path, sizeof path, "/proc/self/fd/%d", file);
   csfle_status rc = registry_properties_load(p, path, &e);
   MUST(rc == CSFLE_OK || (rc == CSFLE_E_CONFIG && e.msg[0]));
+  if (rc == CSFLE_OK) {
+    csfle_buf policy;
+    csfle_buf_init(&policy, 0, 0);
+    csfle_status made = registry_policy_text(p, &policy, &e);
+    MUST(made == CSFLE_OK || (made == CSFLE_E_CONFIG && e.msg[0]));
+    if (made == CSFLE_OK && policy.len && !*registry_property(p, "csfle.policy.text") && csfle__utf8_valid(csfle__view(data, size))) {
+      yyjson_doc *doc = NULL; /* a statement that was made is JSON */
+      MUST(csfle__json_parse(&doc, csfle__buf_view(&policy), NULL) == CSFLE_OK);
+      yyjson_doc_free(doc);
+    }
+    csfle_buf_free(&policy);
+  }
   if (rc == CSFLE_OK) {
     registry_listener l[3];
     int               count;

@@ -85,7 +85,9 @@ def properties():
 
 def server_config():
     for text in ("listeners=http://127.0.0.1:8081\n", "listeners = http\\://localhost\\:0\n# c\n! d\n", "schema.compatibility.level=full\n", "a\\\n  b=c\n", "x\\u00e9=y\n",
-                 "listeners=http://[::1]:1\n", "listeners=https://x:1\n", "kafkastore.bootstrap.servers=x:9092\n", "dek.registry.max.keys=5\n", ""):
+                 "listeners=http://[::1]:1\n", "listeners=https://x:1\n", "kafkastore.bootstrap.servers=x:9092\n", "dek.registry.max.keys=5\n", "",
+                 "csfle.policy.text=a \\u00e9\n", "csfle.policy.aws.principal=arn:aws:iam::1:role/\"x\\n\ncsfle.policy.aws.tenant.id=none\n",
+                 "csfle.policy.aws.principal=arn:aws-cn:x\nschema.registry.group.id=a\"b\n", "csfle.policy.aws.principal=x\n"):
         yield text.encode()
 
 
