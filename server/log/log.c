@@ -21,7 +21,7 @@ struct registry_log {
   pthread_mutex_t    lock;
   pthread_cond_t     work;
   pthread_t          thread;
-  bool               started, ending, broken, dead;
+  bool               started, ending, broken, dead, failing;
   uint64_t           tidy_to; /* position that is to be tidied up to, 0: none */
   registry_record   *queue; /* appended, not yet handed to a commit; owns its bytes */
   size_t             queued, queue_cap;
@@ -213,7 +213,7 @@ static void release(registry_log *l, uint64_t up_to, bool ok)
 static void lose(registry_log *l, const csfle_error *why)
 {
   csfle__log_line(l->setup.log, 3, "log", "commit failed, state is dropped and replayed: %s", why->msg);
-  l->broken = true;
+  l->broken = l->failing = true;
   free_records(l->queue, l->queued);
   l->queued = l->end_count = 0;
   l->epoch++;
@@ -277,6 +277,7 @@ static void *commit_loop(void *opaque)
 
     pthread_mutex_lock(&l->lock);
     if (rc == CSFLE_OK) {
+      l->failing = false;
       atomic_store(&l->durable, after);
       release(l, after, true);
     } else {
@@ -312,6 +313,14 @@ bool registry_log_healthy(registry_log *l)
   bool ok = !l->broken && !l->dead;
   pthread_mutex_unlock(&l->lock);
   return ok;
+}
+
+bool registry_log_failing(registry_log *l)
+{
+  pthread_mutex_lock(&l->lock);
+  bool yes = l->failing;
+  pthread_mutex_unlock(&l->lock);
+  return yes;
 }
 
 void registry_log_close(registry_log *l)

@@ -92,6 +92,8 @@ registry_wait registry_log_wait(registry_log *l, uint64_t position, void (*fn)(v
 void registry_log_tidy(registry_log *l, uint64_t position);
 /** Whether records can be appended; false after a commit failed and could not be made good. */
 bool registry_log_healthy(registry_log *l);
+/** Whether the newest commit failed: what was in it was undone, and the next may fare no better. */
+bool registry_log_failing(registry_log *l);
 /** Commits what is pending, ends the thread, closes. */
 void registry_log_close(registry_log *l);
 const char *registry_log_topic_name(const registry_log *l, registry_topic t);

@@ -110,6 +110,7 @@ int registry_look(registry *g, registry_figures *f, registry_warning *list)
   f->ready = registry_log_healthy(g->log);
 
   if (!f->ready) add(list, &count, "store", "the store takes no records: a write to it failed. See the log; when the disk is well again, restart");
+  else if (registry_log_failing(g->log)) add(list, &count, "store", "the last write to the store failed: who waited for it was answered 500, and it was undone. See the log; is the disk full?");
   limit(list, &count, "KEK", f->keks, f->max_keys);
   bool full = limit(list, &count, "DEK", f->deks, f->max_keys);
   if (f->overdue && full)

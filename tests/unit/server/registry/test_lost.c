@@ -1,5 +1,6 @@
 /* A registry whose store fails in the middle: nothing it told is undone, nothing it could not keep is told. */
 #include "tests/unit/server/log/crash_vfs.h"
+#include "server/registry/look.h"
 #include "tests/unit/server/registry/rig.h"
 
 #include <stdatomic.h>
@@ -54,6 +55,10 @@ TEST(state_goes_back_to_what_the_store_holds)
     nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
   }
   assert_true(back);
+  registry_figures f;
+  registry_warning list[REGISTRY_WARNINGS_MAX];
+  assert_int_equal(registry_look(g, &f, list), 1);
+  assert_string_equal(list[0].code, "store");
   int id = -1;
   for (int i = 0; i < 1000 && id < 0; i++) {
     id = rig_register(g, "s", S(3));
@@ -62,6 +67,8 @@ TEST(state_goes_back_to_what_the_store_holds)
   }
   assert_int_equal(id, 2); /* nobody was told of the other 2 */
   assert_true(wait_for(rig_position));
+  assert_int_equal(registry_look(g, &f, list), 0);
+  assert_true(f.ready);
   registry_close(g);
   crash_vfs_erase();
 }
