@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import socket
 import stat
 import subprocess
@@ -251,6 +252,35 @@ def moving_lists(w):
     fake.deks["k"] += [dek("k", f"t{i:03d}") for i in range(900)]
     expect(w.run("keys", "backup", "-", "-r", fake.url), 1, out="^$", err="change too often to be read")
     fake.shutdown()
+
+
+class Interrupting(Fake):
+    """sends SIGINT to the csfle that asks for a later part of the data keys"""
+
+    told = False
+
+    def answer(self, path, query):
+        if path[0] == "csfle" and int(query.get("offset", 0)) > 0 and not self.told:
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                        parent = f.read().rsplit(")", 1)[1].split()[1]
+                    ours = parent == str(os.getpid()) and os.readlink(f"/proc/{pid}/exe") == os.path.realpath(TOOL)
+                except OSError:
+                    continue
+                if ours:
+                    os.kill(int(pid), signal.SIGINT)
+                    self.told = True
+        return super().answer(path, query)
+
+
+def interrupted(w):
+    """a list that is broken off is not taken for the whole"""
+    for argv in (("dek", "list", "k", "--all"), ("kek", "list"), ("keys", "report"), ("keys", "backup", "-"), ("kek", "delete", "k", "--permanent", "--yes")):
+        fake = Interrupting([kek("k", deleted=True)], [dek("k", f"s{i:02d}", deleted=True) for i in range(40)], page=10)
+        expect(w.run(*argv, "-r", fake.url), 1, out="^$", err="stopped")
+        need(fake.told, "it was interrupted")
+        fake.shutdown()
 
 
 def the_registry_itself(w):
@@ -735,7 +765,7 @@ def hostile_names(w):
     fake.shutdown()
 
 
-TESTS = [kek_table, report_formats, paging, moving_lists, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, backup_of_references, damaged, verifies, moves, moves_a_shared_kek, moves_though_the_answer_is_lost, moves_against_rules, away_and_denied,
+TESTS = [kek_table, report_formats, paging, moving_lists, interrupted, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, backup_of_references, damaged, verifies, moves, moves_a_shared_kek, moves_though_the_answer_is_lost, moves_against_rules, away_and_denied,
          hostile_names]
 
 

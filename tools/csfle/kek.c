@@ -257,6 +257,7 @@ static int each_name(args *a, const char *method, const char *suffix, const char
     if (csfle__buf_puts(&path, suffix, NULL) != CSFLE_OK || !csfle__buf_cstr(&path)) rc = no_memory();
     else if ((rc = registry_call(&r, method, csfle__buf_cstr(&path), CSFLE__NONE, false, &answer)) == 0) printf("%s KEK %s\n", done, names[i]);
   }
+  if (!rc && stop_wanted()) rc = fail(EXIT_FAILED, "stopped before the end");
   csfle_buf_free(&path);
   registry_close(&r);
   return rc;

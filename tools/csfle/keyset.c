@@ -39,6 +39,9 @@ bool kms_prop_secret(csfle__bytes name)
 
 /* ---- lists */
 
+/* what was read by then is not all there is: nobody may go on with it */
+static int stopped(void) { return stop_wanted() ? fail(EXIT_FAILED, "stopped") : 0; }
+
 /* the list was another one when its next part was asked for */
 #define LIST_CHANGED (-1)
 #define LIST_TRIES   5
@@ -91,7 +94,7 @@ static int read_parts(registry *r, const char *path, int (*one)(void *opaque, yy
   csfle_buf_free(&text);
   csfle_buf_free(&first);
   csfle_buf_free(&last);
-  return rc;
+  return rc ? rc : stopped();
 }
 
 int list_each(registry *r, const char *path, int (*one)(void *opaque, yyjson_val *item), void *opaque)
@@ -177,7 +180,7 @@ static int deks_one_by_one(keyset_kek *k, registry *r, const char *kek)
     }
   names_free(&subjects);
   csfle_buf_free(&path);
-  return rc;
+  return rc ? rc : stopped();
 }
 
 static void drop_deks(keyset_kek *k)
@@ -239,7 +242,7 @@ int keyset_fetch(keyset *s, registry *r, const char *only)
   rc = list_each(r, KEKS_PATH "?deleted=true", add_name, &keks);
   for (size_t i = 0; i < keks.count && !rc && !stop_wanted(); i++) rc = add_kek(s, r, keks.at[i], true);
   names_free(&keks);
-  return rc;
+  return rc ? rc : stopped();
 }
 
 void keyset_free(keyset *s)
