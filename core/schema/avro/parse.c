@@ -267,11 +267,15 @@ static csfle_status aliases(parser *p, yyjson_val *v, bool type, csfle__bytes ns
           rc = BAD(p, "alias \"%.*s\" is no name", CSFLE__FMT(a));
           break;
         }
-        if (simple.len == a.len && !(a = join(p, ns, a)).ptr) {
-          rc = NOMEM(p);
-          break;
+        if (simple.len == a.len) {
+          a = join(p, ns, a);
+          if (!a.ptr) {
+            rc = NOMEM(p);
+            break;
+          }
+        } else if (space.len == 0) {
+          a = simple.len ? simple : CSFLE__LIT(""); /* "." */
         }
-        if (simple.len != a.len && space.len == 0) a = simple.len ? simple : CSFLE__LIT(""); /* "." */
       }
       list[made] = a, ix[made] = (csfle__avro_index){ a, (uint32_t)made }, made++;
     }
