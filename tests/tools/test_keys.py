@@ -765,8 +765,17 @@ def hostile_names(w):
     fake.shutdown()
 
 
+def hostile_numbers(w):
+    """times and periods of a registry past all bounds are reckoned with"""
+    for ts in (2 ** 63 - 1, -2 ** 63, 0):
+        fake = Fake([kek("k", ts=ts)], [{**dek("k", "s"), "ts": ts}], [schema("s", 1, 1, "k", 2 ** 63 - 1)])
+        for argv in (("kek", "list"), ("dek", "list", "k"), ("keys", "report"), ("keys", "report", "-o", "json")):
+            expect(w.run(*argv, "-r", fake.url), 0)
+        fake.shutdown()
+
+
 TESTS = [kek_table, report_formats, paging, moving_lists, interrupted, the_registry_itself, kek_life, dek_life, registers_many, tests_a_kek, rotates_a_kek, asks, backup, backup_of_references, damaged, verifies, moves, moves_a_shared_kek, moves_though_the_answer_is_lost, moves_against_rules, away_and_denied,
-         hostile_names]
+         hostile_names, hostile_numbers]
 
 
 def main():

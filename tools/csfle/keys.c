@@ -37,7 +37,7 @@ static void line_of(line *l, const keyset_kek *k, size_t i, const keyset_rules *
   snprintf(l->age, sizeof l->age, "%lldd", (long long)l->age_days);
   if (!d->deleted && !k->kek->deleted && keyset_in_use(k, i) && days > 0) l->expiry_days = days;
   if (l->expiry_days) {
-    l->expires_ms = d->ts + l->expiry_days * DAY_MS;
+    l->expires_ms = (d->ts < INT64_MAX / 2 ? d->ts : INT64_MAX / 2) + l->expiry_days * DAY_MS;
     snprintf(l->days, sizeof l->days, "%lld", (long long)l->expiry_days);
   }
   snprintf(l->expires, sizeof l->expires, "%s", l->expires_ms ? time_text(l->expires_ms, room) : "-");

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define PAGE 1000
+#define PAGE     1000
+#define DAYS_MAX 36500000 /* of a rule: so that milliseconds can be reckoned with */
 
 static int no_memory(void) { return fail(EXIT_FAILED, "no memory for the keys"); }
 
 int64_t days_since(int64_t ts_ms)
 {
-  int64_t age = csfle__system_clock.wall_ms(csfle__system_clock.opaque) - ts_ms;
+  int64_t age = csfle__system_clock.wall_ms(csfle__system_clock.opaque) - (ts_ms > 0 ? ts_ms : 0);
   return age > 0 ? age / 86400000 : 0;
 }
 
@@ -289,6 +290,7 @@ static int add_rule(keyset_rules *s, const csfle__schema_info *info, const csfle
   if (!kek.len || (!csfle__eq_nocase(rule->type, CSFLE__LIT("ENCRYPT")) && !csfle__eq_nocase(rule->type, CSFLE__LIT("ENCRYPT_PAYLOAD")))) return 0;
   csfle__algorithm_parse(param(rule, info->metadata, "encrypt.dek.algorithm"), &made.algorithm);
   if (!csfle__parse_i64(param(rule, info->metadata, "encrypt.dek.expiry.days"), &made.days) || made.days < 0) made.days = 0;
+  if (made.days > DAYS_MAX) made.days = DAYS_MAX;
   made.subject    = (char *)text_of(info->subject);
   made.kek        = (char *)text_of(kek);
   made.kms_type   = (char *)text_of(param(rule, info->metadata, "encrypt.kms.type"));
