@@ -107,7 +107,7 @@ TEST(nothing_is_tidied_when_the_marks_before_it_are_lost)
   assert_true(wait_for(registry_end(g)));
   disk.fail_writes = 1;
   registry_tidy(g);
-  for (int i = 0; i < 2000 && disk.fail_writes; i++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+  for (int i = 0; i < 5000 && !registry_log_failing(file); i++) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
   while (!registry_log_healthy(file)) nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
   nanosleep(&(struct timespec){ 0, 50000000 }, NULL); /* time to tidy in */
   registry_close(g);
