@@ -103,7 +103,7 @@ typedef struct registry_change {
   csfle__arena    arena;
   registry_record *records;
   size_t          count, cap;
-  size_t          trashed; /**< entries that it adds to the trash */
+  int64_t         trashed; /**< entries that it adds to the trash, less those it takes out */
 } registry_change;
 /** Adds a record; bytes are copied; value.ptr NULL: tombstone. */
 void registry_change_add(registry_change *c, registry_topic topic, csfle__bytes key, csfle__bytes value);

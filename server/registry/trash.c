@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define OF_ONE_KEY 100 /* entries: nobody rewraps one key more often in a week, and one who does leaves the others room */
 #define SINCE_MAX (INT64_MAX / 2) /* so that the days of the trash can be added */
 
 /* ---- state ------------------------------------------------------------------------------------------------------ */
@@ -99,10 +100,12 @@ bool registry_trash_put(registry *g, registry_change *change, const csfle__kek *
 {
   char           text[17];
   uint8_t        random[8];
+  int64_t        same = change->trashed < 0 ? change->trashed : 0; /* what a restore takes out is one of this key */
   registry_trash t = { .key = key, .value = value, .replaced = replaced, .since = now_ms(g), .kms_type = kek->kms_type, .kms_key_id = kek->kms_key_id };
 
-  for (registry_trash *old = replaced ? NULL : (registry_trash *)csfle__map_get(&g->state->trash_by_key, key); old; old = old->next) {
-    if (!old->replaced) continue;
+  for (registry_trash *old = (registry_trash *)csfle__map_get(&g->state->trash_by_key, key); old; old = old->next) {
+    same++;
+    if (replaced || !old->replaced) continue;
     registry_trash now = *old;
     now.replaced = false;
     add_entry(change, &now);
@@ -111,7 +114,9 @@ bool registry_trash_put(registry *g, registry_change *change, const csfle__kek *
   return true;
 #endif
   if (!g->options.trash_ms) return true;
-  if (g->state->trash.count + change->trashed >= g->options.trash_max)
+  if (same >= OF_ONE_KEY)
+    return registry_refuse(p, 507, 507, "The trash holds %lld entries of this key already. When the oldest expire (csfle.trash.days) it can be deleted permanently or rewrapped again", (long long)same);
+  if ((int64_t)g->state->trash.count + change->trashed >= (int64_t)g->options.trash_max)
     return registry_refuse(p, 507, 507, "The trash is full: %zu wrapped keys, csfle.trash.max. What expires makes room; until then nothing is deleted permanently and nothing rewrapped, unless csfle.trash.days=0", g->state->trash.count);
   if (csfle__random_fill(random, sizeof random) != 1) return registry_refuse(p, 500, 500, "Error while deleting key: no random bytes");
   for (size_t i = 0; i < sizeof random; i++) snprintf(text + 2 * i, 3, "%02x", random[i]);
@@ -175,6 +180,7 @@ bool registry_trash_restore(registry *g, csfle__bytes id, csfle_buf *out, regist
   csfle__dek     *dek = NULL;
   bool            ok = false;
 
+  change.trashed = -1;
   if (!t || t->since + g->options.trash_ms <= now_ms(g)) return registry_refuse(p, 404, 40470, "Trash entry '%.*s' not found", CSFLE__FMT(id));
   if (csfle__json_parse(&doc, t->value, NULL) != CSFLE_OK) return unusable(t, p);
   yyjson_val *v = yyjson_doc_get_root(doc);

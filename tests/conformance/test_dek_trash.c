@@ -116,6 +116,35 @@ ITEM("AB-14", one_command_does_not_overfill_the_trash, KEK("k"), DEK("s", "bTE="
      { "DELETE ~/keks/k/deks/s", NULL, EMPTY }, { "DELETE ~/keks/k/deks/s?permanent=true", NULL, NO(507, 507, "^The trash is full") }, TRASH(),
      { "GET ~/keks/k/deks/s/versions?deleted=true", NULL, OK("[1,2,3]") })
 
+GROUP(a_full_trash_for_two, "-X", "csfle.trash.max=2")
+
+ITEM("AB-7", a_full_trash_gives_back_what_it_has, KEK("k"), DEK("s", "bTE="), { "POST ~/keks/k/deks/s?rewrap=true", "{'encryptedKeyMaterial':'anVuaw=='}", OK("{'...':1}") },
+     { "GET /csfle/v1/trash", NULL, OK("[{'id':'$any:id','...':1}]") }, { "POST ~/keks/k/deks/s?rewrap=true", "{'encryptedKeyMaterial':'bW9yZQ=='}", OK("{'...':1}") },
+     { "POST ~/keks/k/deks/s?rewrap=true", "{'encryptedKeyMaterial':'bW9yZTI='}", NO(507, 507, "^The trash is full") },
+     { "POST /csfle/v1/trash/<id>/restore", NULL, OK("{'why':'replaced','...':1}") }, DEK_HAS("s", "bTE="),
+     { "GET /csfle/v1/trash", NULL, OK("[{'why':'replaced','...':1},{'why':'replaced','...':1}]") })
+
+GROUP(rewrapped_without_end)
+
+/* whoever may rewrap one key cannot keep others from deleting and rewrapping theirs */
+TEST(AB_14_one_key_does_not_fill_the_trash)
+{
+  char                  body[100];
+  const csfle_test_step made[] = { KEK("k"), DEK("s", "bTE="), DEK("other", "bTE=") };
+  const csfle_test_step after[] = {
+    { "POST ~/keks/k/deks/s?rewrap=true", "{'encryptedKeyMaterial':'bTI='}", NO(507, 507, "*entries of this key already") }, { "GET /csfle/v1/trash", NULL, OK("['$holds',{'id':'$any:id','...':1}]") },
+    { "POST /csfle/v1/trash/<id>/restore", NULL, OK("{'why':'replaced','...':1}") }, { "POST ~/keks/k/deks/other?rewrap=true", "{'encryptedKeyMaterial':'bTI='}", OK("{'...':1}") },
+  };
+  csfle_test_steps("making keys", made, sizeof made / sizeof *made);
+  for (int i = 0; i < 100; i++) {
+    snprintf(body, sizeof body, "{\"encryptedKeyMaterial\":\"%04d\"}", 1000 + i);
+    csfle_test_reply p = csfle_test_http(csfle_test_rest_registry(), "POST", "/dek-registry/v1/keks/k/deks/s?rewrap=true", body);
+    if (p.status != 200) fail_msg("%d: %ld %s", i, p.status, p.body);
+    csfle_test_reply_free(&p);
+  }
+  csfle_test_steps("one key too often", after, sizeof after / sizeof *after);
+}
+
 /* ---- time ----------------------------------------------------------------------------------------------------------- */
 
 #define Q "\\\""
