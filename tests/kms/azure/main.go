@@ -4,7 +4,7 @@
 //
 //	azure-server -cert F -key F -ca F -issuer URL -jwks URL -authority URL -resource URL [-resource HOST=URL] -grant CLIENT=get,encrypt,... [-grant ...]
 //
-// Tokens must be made for the resource of the host that was called. Prints "listening on https://localhost:PORT".
+// Tokens must be made for the resource of the host that was called. Prints "listening on https://127.0.0.1:PORT".
 package main
 
 import (
@@ -148,6 +148,6 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("listening on https://localhost:%d\n", listener.Addr().(*net.TCPAddr).Port)
+	fmt.Printf("listening on https://127.0.0.1:%d\n", listener.Addr().(*net.TCPAddr).Port)
 	log.Fatal(http.ServeTLS(listener, &front{t, fake.NewServerTransport(newVault().server())}, *cert, *key))
 }

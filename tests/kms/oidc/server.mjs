@@ -5,7 +5,7 @@
 //     {"cert": file, "key": file, "tenant": "...", "lives": {"client id": seconds of its tokens},
 //      "clients": [{"client_id": "..", "client_secret": ".."} or {"client_id": "..", "jwks": {"keys": [..]}}]}
 //
-// Prints "listening on https://localhost:PORT".
+// Prints "listening on https://127.0.0.1:PORT".
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -19,7 +19,7 @@ const SUFFIX = '/.default';
 
 const server = createServer({ cert: readFileSync(config.cert), key: readFileSync(config.key) });
 await new Promise((done) => server.listen(0, '127.0.0.1', done));
-const url = `https://localhost:${server.address().port}`;
+const url = `https://127.0.0.1:${server.address().port}`;
 
 const signing = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
 const provider = new Provider(url, {
