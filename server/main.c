@@ -184,6 +184,7 @@ static csfle_status prepare(const registry_properties *p, const doors *d, regist
   http->blocking = registry_pool_new((int)threads, (size_t)queue);
   if (!http->blocking) return csfle__nomem(err);
   options->blocking = (registry_executor){ run_blocking, http->blocking };
+  options->unwrapping_of_one = (size_t)(threads - threads / 4);
   return CSFLE_OK;
 }
 

@@ -80,7 +80,7 @@ csfle_status registry_open(registry **out, registry_log *log, const registry_opt
   *g = (registry){ .log = log, .options = *options, .clock = clock, .out = lines, .transport = transport };
   csfle__kms_pool_init(&g->kms, NULL);
   g->state = registry_state_new(lines);
-  registry_unwraps_options unwraps = { options->unwrapped_keep_ms, options->unwrapping_max, options->unwrapping_wait_ms, options->blocking };
+  registry_unwraps_options unwraps = { options->unwrapped_keep_ms, options->unwrapping_max, options->unwrapping_wait_ms, options->blocking, options->unwrapping_of_one };
   g->unwraps = registry_unwraps_new(g, &unwraps);
   pthread_rwlockattr_init(&attr);
   pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);

@@ -31,6 +31,7 @@ typedef struct registry_options {
   int64_t         unwrapped_keep_ms; /**< csfle.shared.dek.cache.ms */
   size_t          unwrapping_max; /**< csfle.kms.waiting.max */
   int64_t         unwrapping_wait_ms; /**< csfle.kms.wait.ms */
+  size_t          unwrapping_of_one; /**< of csfle.kms.threads: those that one KEK may have */
   struct registry_executor { /**< where calls of a KMS are made; run false: there is no room */
     bool (*run)(void *opaque, void (*fn)(void *arg), void *arg);
     void *opaque;

@@ -24,7 +24,14 @@ typedef struct flight {
   registry_caller  *waiting;
   size_t            count, cap;
   struct flight    *next, **link; /* among those under way */
+  struct flight    *behind; /* in its lane */
 } flight;
+
+/* the calls for one KEK; some wait for one to end when there are as many as may be */
+typedef struct lane {
+  size_t  calls;
+  flight *first, *last;
+} lane;
 
 struct registry_unwraps {
   registry                *g;
@@ -32,6 +39,7 @@ struct registry_unwraps {
   pthread_mutex_t          lock;
   csfle__map               flights; /* id -> flight *: under way, or kept */
   flight                  *under_way; /* in the table or not */
+  csfle__map               lanes; /* key of a KEK's record -> lane *, while it has calls */
   registry_unwraps_figures figures;
   uint64_t                 epoch; /* offsets mean something within one */
   bool                     ending;
@@ -68,6 +76,7 @@ void registry_unwraps_free(registry_unwraps *u)
   if (!u) return;
   while (u->flights.count) forget(u, (flight *)u->flights.entries[0].value);
   csfle__map_free(&u->flights, NULL);
+  csfle__map_free(&u->lanes, csfle__free);
   pthread_mutex_destroy(&u->lock);
   csfle__free(u);
 }
@@ -119,15 +128,51 @@ registry_unwraps_figures registry_unwraps_look(registry_unwraps *u)
 
 static const char busy[] = "too many requests are waiting for the KMS, try again later";
 
-/* on a thread that may block */
-static void call_kms(void *arg)
+/* whether its call may be made now; else it is when one for the same KEK ends */
+static bool enter(registry_unwraps *u, flight *f)
 {
-  flight           *f = (flight *)arg;
+  lane *n = (lane *)csfle__map_get(&u->lanes, f->kek_id);
+  if (!n) {
+    n = (lane *)must_calloc(sizeof *n);
+    must_map_put(&u->lanes, f->kek_id, n);
+  }
+#ifndef CSFLE_BREAK_NO_LANES
+  if (u->options.of_one && n->calls >= u->options.of_one) {
+    if (n->last) n->last->behind = f;
+    else n->first = f;
+    n->last = f;
+    return false;
+  }
+#endif
+  n->calls++;
+  return true;
+}
+
+/* a call for a KEK is over: the one that takes its place, or NULL */
+static flight *leave(registry_unwraps *u, csfle__bytes kek_id)
+{
+  lane   *n = (lane *)csfle__map_get(&u->lanes, kek_id);
+  flight *f = n->first;
+  if (f) {
+    n->first = f->behind;
+    if (!n->first) n->last = NULL;
+  } else if (--n->calls == 0) {
+    csfle__map_remove(&u->lanes, kek_id);
+    csfle__free(n);
+  }
+  return f;
+}
+
+/* one call; the one that takes its place, or NULL */
+static flight *call_one(flight *f)
+{
   registry_unwraps *u = f->table;
   registry_problem *p = (registry_problem *)must_calloc(sizeof *p);
   csfle__secret     material = CSFLE__SECRET_INIT;
 
-  bool late = u->g->clock->monotonic_ms(u->g->clock->opaque) - f->made_ms > u->options.wait_ms; /* who waited may be gone */
+  pthread_mutex_lock(&u->lock);
+  bool late = f->done || u->g->clock->monotonic_ms(u->g->clock->opaque) - f->made_ms > u->options.wait_ms; /* who waited may be gone */
+  pthread_mutex_unlock(&u->lock);
   bool ok = late ? registry_refuse(p, 503, 503, "%s", busy) : registry_kms_unwrap(u->g, &f->key, f->subject, f->wrapped, &material, p);
   pthread_mutex_lock(&u->lock);
   if (!f->done) { /* else the end came first */
@@ -145,12 +190,23 @@ static void call_kms(void *arg)
   size_t           count = f->count;
   f->waiting = NULL, f->count = 0;
   u->figures.waiting -= count;
+  flight *next = leave(u, f->kek_id);
   drop(f); /* the call's; those who wait have theirs */
   pthread_mutex_unlock(&u->lock);
   for (size_t i = 0; i < count; i++) waiting[i].wake(waiting[i].waiter);
   csfle__free(waiting);
   csfle__secret_wipe(&material);
   csfle__free(p);
+  return next;
+}
+
+/* on a thread that may block */
+static void call_kms(void *arg)
+{
+  flight            *f = (flight *)arg;
+  registry_executor *on = &f->table->options.blocking;
+  do f = call_one(f); /* behind those of other KEKs, if there is room */
+  while (f && !on->run(on->opaque, call_kms, f));
 }
 
 void registry_unwraps_end(registry_unwraps *u)
@@ -277,7 +333,8 @@ registry_unwrapped registry_unwrap(registry *g, const csfle__kek *k, const csfle
     f->link = &u->under_way;
     if (f->next) f->next->link = &f->next;
     u->under_way = f;
-    if (!u->options.blocking.run || !u->options.blocking.run(u->options.blocking.opaque, call_kms, f)) {
+    if (enter(u, f) && (!u->options.blocking.run || !u->options.blocking.run(u->options.blocking.opaque, call_kms, f))) {
+      (void)leave(u, f->kek_id); /* nobody waits in the lane: it was not full */
       u->under_way = f->next;
       if (f->next) f->next->link = &u->under_way;
       forget(u, f);

@@ -15,6 +15,7 @@ typedef struct registry_unwraps_options {
   size_t            waiting_max; /**< then 503 */
   int64_t           wait_ms;     /**< calls that have waited longer for their turn are not made: 503 */
   registry_executor blocking;    /**< where the KMS is called */
+  size_t            of_one;      /**< calls for one KEK at a time, so that its KMS cannot hold all threads; 0: any number */
 } registry_unwraps_options;
 
 registry_unwraps *registry_unwraps_new(registry *g, const registry_unwraps_options *o);

@@ -34,9 +34,11 @@ typedef struct reader {
 
 static void wake(void *waiter);
 
+static const char *asked_kek = "sh";
+
 static void ask(reader *q, const char *subject)
 {
-  registry_dek_request r = { .kek = BYTES("sh"), .subject = csfle__str(subject), .algorithm = CSFLE__AES256_GCM, .version = 1 };
+  registry_dek_request r = { .kek = csfle__str(asked_kek), .subject = csfle__str(subject), .algorithm = CSFLE__AES256_GCM, .version = 1 };
   registry_caller      who = { .confidential = q->confidential, .waiter = q, .park = park, .wake = wake, .waited = &q->waited };
   registry_problem     p = { 0 };
   uint64_t             position;
@@ -55,13 +57,15 @@ static void wake(void *waiter)
   ask((reader *)waiter, "s0");
 }
 
+static size_t of_one; /* calls for one KEK */
+
 static void begin(int64_t keep_ms, size_t waiting_max, int64_t wait_ms)
 {
   registry_log_setup setup = { .clock = &csfle__system_clock, .log = &rig_quiet, .topics = { "_schemas", "_dek_registry_keys", "_csfle" } };
   registry_options   options = rig_options();
   registry_log      *log = NULL;
   options.blocking = (registry_executor){ later, NULL };
-  options.unwrapped_keep_ms = keep_ms, options.unwrapping_max = waiting_max, options.unwrapping_wait_ms = wait_ms;
+  options.unwrapped_keep_ms = keep_ms, options.unwrapping_max = waiting_max, options.unwrapping_wait_ms = wait_ms, options.unwrapping_of_one = of_one;
   call_count = 0, room = 16, parked = woken = 0;
   assert_ok(registry_log_open(&log, registry_log_driver_find("memory"), &setup, err));
   assert_ok(registry_open(&g, log, &options, &csfle__system_clock, &rig_quiet, NULL, err));
@@ -269,5 +273,63 @@ TEST(an_offset_that_is_given_out_again_is_another_key)
   make_calls();
   assert_true(other.ok);
   assert_memory_equal(material_in(&q), material_in(&other), 44);
+  registry_close(g);
+}
+
+/* AB-14: a KMS that does not answer holds the threads of its own KEKs' share, not all */
+TEST(calls_for_one_kek_wait_for_each_other)
+{
+  reader               first = { .confidential = true }, second = { .confidential = true }, third = { .confidential = true }, other = { .confidential = true };
+  csfle__pair          props[] = { { BYTES("secret"), BYTES("mysecret") } };
+  registry_kek_request k = { .name = BYTES("sh2"), .kms_type = BYTES("local-kms"), .kms_key_id = BYTES("k"), .props = { props, 1 }, .has_props = true, .shared = true };
+  registry_dek_request d = { .kek = BYTES("sh2"), .subject = BYTES("s0"), .algorithm = CSFLE__AES256_GCM, .version = 1 };
+  registry_caller      who = { .may_block = true, .confidential = true };
+  registry_problem     p;
+  uint64_t             position;
+  csfle_buf            out;
+
+  of_one = 1;
+  begin(60000, 10, 60000);
+  of_one = 0;
+  csfle_buf_init(&out, 0, CSFLE_BUF_WIPE);
+  registry_begin(g, true);
+  assert_true(registry_kek_create(g, &k, &p));
+  registry_end(g);
+  assert_true(registry_dek_create(g, &d, &who, &out, &position, &p));
+  csfle_buf_free(&out);
+  atomic_store(&g->counters.kms_calls, 0);
+  ask(&first, "s1");
+  ask(&second, "s2");
+  ask(&third, "s0");
+  assert_int_equal(call_count, 1);
+  asked_kek = "sh2";
+  ask(&other, "s0");
+  asked_kek = "sh";
+  assert_int_equal(call_count, 2); /* another KEK's is not behind them */
+  assert_int_equal(parked, 4);
+  calls[1].fn(calls[1].arg); /* its reader asks for s0 of sh when it is woken, and joins the third */
+  calls[0].fn(calls[0].arg); /* s2's call takes its place, at the end */
+  assert_int_equal(call_count, 3);
+  for (size_t i = 2; i < call_count; i++) calls[i].fn(calls[i].arg);
+  assert_true(third.ok && other.ok);
+  assert_true(first.ok && second.ok);
+  assert_int_equal(registry_unwraps_look(g->unwraps).waiting, 0);
+  registry_close(g);
+}
+
+TEST(the_end_answers_those_whose_call_waits_for_another)
+{
+  reader first = { .confidential = true }, second = { .confidential = true };
+  of_one = 1;
+  begin(0, 10, 60000);
+  of_one = 0;
+  ask(&first, "s0");
+  ask(&second, "s1");
+  assert_int_equal(call_count, 1);
+  registry_unwraps_end(g->unwraps);
+  assert_true(first.finished && first.status == 503 && second.finished && second.status == 503);
+  make_calls();
+  make_calls(); /* neither is made any more, and both are forgotten */
+  assert_int_equal(kms_calls(), 0);
   registry_close(g);
 }
