@@ -71,11 +71,13 @@ static void check(const registry_state *s)
       MUST(registry_kek_dek(k, k->deks[n]->subject, k->deks[n]->algorithm, k->deks[n]->version) == k->deks[n]);
   }
   MUST(keks == s->kek_count && deks == s->dek_count);
-  size_t linked = 0;
+  size_t linked = 0, bytes = 0;
   for (size_t i = 0; i < s->trash_by_key.count; i++)
     for (const registry_trash *t = (const registry_trash *)s->trash_by_key.entries[i].value; t; t = t->next, linked++)
       MUST(csfle__eq(t->key, s->trash_by_key.entries[i].key) && csfle__map_get(&s->trash, t->id) == t);
   MUST(linked == s->trash.count);
+  for (size_t i = 0; i < s->trash.count; i++) bytes += ((const registry_trash *)s->trash.entries[i].value)->key.len + ((const registry_trash *)s->trash.entries[i].value)->value.len;
+  MUST(bytes == s->trash_bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

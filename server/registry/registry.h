@@ -105,6 +105,7 @@ typedef struct registry_change {
   registry_record *records;
   size_t          count, cap;
   int64_t         trashed; /**< entries that it adds to the trash, less those it takes out */
+  size_t          trashed_bytes; /**< of those it adds */
 } registry_change;
 /** Adds a record; bytes are copied; value.ptr NULL: tombstone. */
 void registry_change_add(registry_change *c, registry_topic topic, csfle__bytes key, csfle__bytes value);

@@ -136,6 +136,7 @@ typedef struct registry_state {
   csfle__map keks;       /**< name -> registry_kek * */
   csfle__map trash;      /**< id -> registry_trash * */
   csfle__map trash_by_key; /**< key of a record -> the first registry_trash * of it */
+  size_t     trash_bytes;  /**< of the records in it */
   csfle__map moves;      /**< name of a KEK -> registry_moving *: what a move replaced */
   size_t     kept_count; /**< records of moves */
   size_t     kek_count, dek_count; /**< soft-deleted ones too [DEK 4.7] */

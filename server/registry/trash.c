@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define ENTRY_BYTES 4096 /* on the average: a KEK can have properties of megabytes, and the trash is in memory */
 #define OF_ONE_KEY 100 /* entries: nobody rewraps one key more often in a week, and one who does leaves the others room */
 #define SINCE_MAX (INT64_MAX / 2) /* so that the days of the trash can be added */
 
@@ -26,6 +27,7 @@ void registry_trash_free(registry_trash *t)
 static void unlink_entry(registry_state *s, registry_trash *t)
 {
   registry_trash *head = (registry_trash *)csfle__map_get(&s->trash_by_key, t->key);
+  s->trash_bytes -= t->key.len + t->value.len;
   csfle__map_remove(&s->trash, t->id);
   if (head == t) {
     if (t->next) must_map_put(&s->trash_by_key, t->key, t->next);
@@ -57,6 +59,7 @@ void registry_apply_trash(registry_state *s, const registry_record *r, yyjson_va
   t->replaced = csfle__eq_str(csfle__json_member_text(value, "why"), "replaced");
   if (!csfle__json_i64(csfle__json_member(value, "since"), &t->since) || t->since < 0) t->since = 0;
   if (t->since > SINCE_MAX) t->since = SINCE_MAX;
+  s->trash_bytes += t->key.len + t->value.len;
   must_map_put(&s->trash, t->id, t);
   t->next = (registry_trash *)csfle__map_get(&s->trash_by_key, t->key);
   must_map_put(&s->trash_by_key, t->key, t);
@@ -118,11 +121,14 @@ bool registry_trash_put(registry *g, registry_change *change, const csfle__kek *
     return registry_refuse(p, 507, 507, "The trash holds %lld entries of this key already. When the oldest expire (csfle.trash.days) it can be deleted permanently or rewrapped again", (long long)same);
   if ((int64_t)g->state->trash.count + change->trashed >= (int64_t)g->options.trash_max)
     return registry_refuse(p, 507, 507, "The trash is full: %zu wrapped keys, csfle.trash.max. What expires makes room; until then nothing is deleted permanently and nothing rewrapped, unless csfle.trash.days=0", g->state->trash.count);
+  if ((g->state->trash_bytes + change->trashed_bytes + key.len + value.len) / ENTRY_BYTES >= g->options.trash_max)
+    return registry_refuse(p, 507, 507, "The trash is full: it has room for csfle.trash.max times %d bytes. What expires makes room; until then nothing of this size is deleted permanently or rewrapped, unless csfle.trash.days=0", ENTRY_BYTES);
   if (csfle__random_fill(random, sizeof random) != 1) return registry_refuse(p, 500, 500, "Error while deleting key: no random bytes");
   for (size_t i = 0; i < sizeof random; i++) snprintf(text + 2 * i, 3, "%02x", random[i]);
   t.id = csfle__str(text);
   add_entry(change, &t);
   change->trashed++;
+  change->trashed_bytes += key.len + value.len;
   return true;
 }
 

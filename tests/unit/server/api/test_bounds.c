@@ -1,5 +1,6 @@
 /* What a caller can make large costs what it is worth. AB-14. */
 #include "server/api/api.h"
+#include "server/registry/trash.h"
 #include "tests/unit/server/registry/rig.h"
 
 #include <time.h>
@@ -142,6 +143,57 @@ TEST(AB_14_prefixes_of_subjects_cost_no_more_than_looking_each_subject_up)
   }
   double one = with_prefixes(1), many = with_prefixes(1500);
   if (many > 30 * one) fail_msg("1 took %.6f s, 1500 %.6f s", one, many);
+  registry_api_free(api);
+  registry_close(g);
+}
+
+/* a KEK with properties of so many bytes is made and deleted for good; the status of that */
+static int scrap(int number, size_t bytes)
+{
+  csfle_buf body, target, answer;
+  int       status;
+  csfle_buf_init(&body, 0, 0);
+  csfle_buf_init(&target, 0, 0);
+  must_ok(csfle__buf_printf(&body, NULL, "{\"name\":\"k%d\",\"kmsType\":\"t\",\"kmsKeyId\":\"i\",\"kmsProps\":{\"p\":\"", number));
+  for (size_t i = 0; i < bytes; i++) put(&body, "x");
+  put(&body, "\"}}");
+  answer = ask("POST", "/dek-registry/v1/keks", csfle__buf_view(&body), &status);
+  assert_int_equal(status, 200);
+  csfle_buf_free(&answer);
+  must_ok(csfle__buf_printf(&target, NULL, "/dek-registry/v1/keks/k%d?permanent=true", number));
+  for (int permanent = 0; permanent < 2; permanent++) {
+    if (!permanent) target.ptr[target.len - strlen("?permanent=true")] = 0;
+    else target.ptr[target.len - strlen("?permanent=true")] = '?';
+    answer = ask("DELETE", (const char *)target.ptr, CSFLE__NONE, &status);
+    csfle_buf_free(&answer);
+  }
+  csfle_buf_free(&body);
+  csfle_buf_free(&target);
+  return status;
+}
+
+TEST(AB_14_the_trash_is_bounded_in_bytes_too)
+{
+  registry_log *log;
+  registry     *g = rig_open(&log);
+  registry_api *api = registry_api_new(g, REGISTRY_ANONYMOUS_WRITE, -1);
+  int           n = 0, status;
+  app = registry_api_app(api);
+  g->options.trash_max = 100;
+  while ((status = scrap(n, 100000)) == 204) n++;
+  assert_int_equal(status, 507);
+  assert_int_equal(n, 4); /* of 409600 bytes */
+  assert_int_equal(scrap(1000, 1), 204); /* a small one has room */
+  assert_int_equal(g->state->trash.count, 5);
+  while (g->state->trash.count) {
+    char      target[100];
+    csfle_buf answer;
+    snprintf(target, sizeof target, "/csfle/v1/trash/%s/restore", (const char *)((const registry_trash *)g->state->trash.entries[0].value)->id.ptr);
+    answer = ask("POST", target, CSFLE__NONE, &status);
+    if (status != 200) fail_msg("%s", (const char *)answer.ptr);
+    csfle_buf_free(&answer);
+  }
+  assert_int_equal(g->state->trash_bytes, 0);
   registry_api_free(api);
   registry_close(g);
 }
