@@ -265,7 +265,9 @@ class Interrupting(Fake):
                 try:
                     with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
                         parent = f.read().rsplit(")", 1)[1].split()[1]
-                    ours = parent == str(os.getpid()) and os.readlink(f"/proc/{pid}/exe") == os.path.realpath(TOOL)
+                    with open(f"/proc/{pid}/cmdline", "rb") as f:
+                        command = f.read().split(b"\0")
+                    ours = parent == str(os.getpid()) and os.readlink(f"/proc/{pid}/exe") == os.path.realpath(TOOL) and b"mock-broker" not in command
                 except OSError:
                     continue
                 if ours:
