@@ -12,7 +12,7 @@
 
 /** @p size zero bytes; NULL: no memory. Give back with csfle__locked_free and the same size. */
 void *csfle__locked_alloc(size_t size);
-/** Wipes, tells the hooks, gives back. NULL is allowed. */
+/** Wipes and gives back; what came from a test's allocator goes there, and its hooks are told. NULL is allowed. */
 void csfle__locked_free(void *ptr, size_t size);
 /** Bytes of pages that are locked, and of those that the limit did not let be. */
 void csfle__locked_amounts(size_t *locked, size_t *unlocked);

@@ -2,6 +2,7 @@
 #include "server/config/config.h"
 
 #include "core/base/alloc.h"
+#include "core/base/secret.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -43,10 +44,16 @@ registry_properties *registry_properties_new(void)
   return (registry_properties *)csfle__calloc(1, sizeof(registry_properties));
 }
 
+/* a value may be a private key or its password */
+static void free_value(char *value)
+{
+  if (value) csfle__free_secret(value, strlen(value));
+}
+
 void registry_properties_free(registry_properties *p)
 {
   if (!p) return;
-  for (size_t i = 0; i < COUNT; i++) csfle__free(p->values[i]);
+  for (size_t i = 0; i < COUNT; i++) free_value(p->values[i]);
   csfle__free(p);
 }
 
@@ -74,7 +81,7 @@ csfle_status registry_properties_set(registry_properties *p, csfle__bytes name, 
   }
   char *copy = csfle__dup(value.ptr, value.len);
   if (!copy) return csfle__nomem(err);
-  csfle__free(p->values[at]);
+  free_value(p->values[at]);
   p->values[at] = copy;
   return CSFLE_OK;
 }
@@ -118,21 +125,22 @@ static csfle_status take_line(registry_properties *p, const char *text, size_t l
   }
   if (!value) name_len = n;
   csfle_status rc = registry_properties_set(p, csfle__view(out, name_len), csfle__view(out + name_len, n - name_len), err);
-  csfle__free(out);
+  csfle__free_secret(out, len + 1);
   return rc;
 }
 
 csfle_status registry_properties_load(registry_properties *p, const char *path, csfle_error *err)
 {
   FILE        *f = fopen(path, "r");
-  char        *line = NULL;
+  char        *line = NULL, read_ahead[4096];
   size_t       cap = 0;
   int          number = 0;
   csfle_buf    logical;
   csfle_status rc = CSFLE_OK;
 
   if (!f) return csfle__fail(err, CSFLE_E_CONFIG, "cannot read %s: %s", path, strerror(errno));
-  csfle_buf_init(&logical, 1 << 20, 0);
+  setvbuf(f, read_ahead, _IOFBF, sizeof read_ahead); /* where it can be wiped */
+  csfle_buf_init(&logical, 1 << 20, CSFLE_BUF_WIPE);
   for (ssize_t got; rc == CSFLE_OK && (got = getline(&line, &cap, f)) >= 0;) {
     number++;
     while (got > 0 && (line[got - 1] == '\n' || line[got - 1] == '\r')) got--;
@@ -149,8 +157,10 @@ csfle_status registry_properties_load(registry_properties *p, const char *path, 
   }
   if (rc == CSFLE_OK && logical.len) rc = take_line(p, (const char *)logical.ptr, logical.len, err);
   if (rc != CSFLE_OK) csfle__where(err, "%s:%d", path, number);
+  if (line) csfle__wipe(line, cap);
   free(line);
   fclose(f);
+  csfle__wipe(read_ahead, sizeof read_ahead);
   csfle_buf_free(&logical);
   return rc;
 }

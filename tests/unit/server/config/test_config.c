@@ -2,8 +2,10 @@
 #include "server/config/config.h"
 #include "tests/support/test.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static csfle_status load(registry_properties *p, const char *text, csfle_error *err)
@@ -189,4 +191,32 @@ TEST(what_is_no_property_is_not_repeated)
   assert_null(strstr(e.msg, "SECRET"));
   assert_non_null(strstr(e.msg, "\"ssl.key.password...\" is not of the form name=value"));
   registry_properties_free(p);
+}
+
+/* ---- what is freed ---------------------------------------------------------------------------------------------- */
+
+static int leftovers;
+
+static void *plain_alloc(void *opaque, size_t size) { return (void)opaque, malloc(size ? size : 1); }
+static void *plain_resize(void *opaque, void *ptr, size_t size) { return (void)opaque, realloc(ptr, size ? size : 1); }
+static void  look_and_release(void *opaque, void *ptr)
+{
+  (void)opaque;
+  if (memmem(ptr, malloc_usable_size(ptr), "hunter2", 7)) leftovers++;
+  free(ptr);
+}
+
+/* The password and the text of a private key are properties. */
+TEST(secrets_of_properties_do_not_stay_in_freed_memory)
+{
+  static const csfle__alloc_hooks hooks = { plain_alloc, plain_resize, look_and_release, NULL, NULL };
+  csfle__alloc_set(&hooks);
+  registry_properties *p = registry_properties_new();
+  leftovers = 0;
+  assert_ok(load(p, "ssl.key.password=hunter2\nssl.keystore.key=hunter2 \\\n  more\n", err));
+  assert_ok(registry_properties_set_line(p, "ssl.key.password=hunter2 again", err));
+  assert_string_equal(registry_property(p, "ssl.key.password"), "hunter2 again");
+  registry_properties_free(p);
+  csfle__alloc_set(NULL);
+  assert_int_equal(leftovers, 0);
 }
